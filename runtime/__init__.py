@@ -1,0 +1,1 @@
+"""What every process needs to start, be watched, and stop; it knows no service."""

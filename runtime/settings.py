@@ -1,0 +1,114 @@
+"""The settings all processes share, read once at start with every problem reported together."""
+
+import argparse
+import json
+import logging
+import os
+import sys
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal, TypeVar
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from runtime import logs
+
+USAGE_EXIT = 2
+FILE_EXIT = 3
+
+log = logging.getLogger(__name__)
+
+
+class Settings(BaseSettings):
+    """What every process can be told; a process adds its own fields in a subclass.
+
+    ``process`` names the table of the settings file and the prefix ``PULSEGATE_<PROCESS>_`` of the variables.
+    """
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True, env_ignore_empty=True)
+
+    process: ClassVar[str]
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe line to log")
+    drain_seconds: float = Field(0.5, ge=0, description="time to say NOT_SERVING before refusing calls")
+    grace_seconds: float = Field(10.0, ge=0, description="time running calls get to end at shutdown")
+
+
+class BackendSettings(Settings):
+    """What every backend can be told."""
+
+    address: str = Field(description="gRPC listener, host:port; port 0 picks a free one")
+    metrics_address: str = Field(description="Prometheus listener, host:port; empty for none")
+
+
+AnySettings = TypeVar("AnySettings", bound=Settings)
+
+
+def load(settings_class: type[AnySettings], arguments: Sequence[str]) -> AnySettings:
+    """Read defaults, file, environment and flags, the last one winning; set logging up.
+
+    The file is TOML or JSON with one table per process, named by ``--config`` or ``PULSEGATE_CONFIG``.
+    Exits with one line per problem: code 2 for a bad value or flag, 3 for a file that cannot be read.
+    """
+    flags = vars(_parser(settings_class).parse_args(arguments))
+    path = flags.pop("config", None) or os.environ.get("PULSEGATE_CONFIG")
+    table = _read_table(Path(path), settings_class.process) if path else {}
+    try:
+        settings = _with_file(settings_class, table)(**flags)
+    except ValidationError as error:
+        for problem in error.errors():
+            name = ".".join(str(part) for part in problem["loc"])
+            print(f"Error: {settings_class.process}.{name}: {problem['msg']}", file=sys.stderr)  # noqa: T201  no log yet
+        raise SystemExit(USAGE_EXIT) from None
+    logs.configure(settings.log_level)
+    for name in sorted(_unknown(settings_class, table)):
+        log.warning("unknown setting ignored", extra={"setting": name})
+    return settings
+
+
+def _parser(settings_class: type[Settings]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=f"pulsegate {settings_class.process}", argument_default=argparse.SUPPRESS)
+    parser.add_argument("--config", metavar="FILE", help="TOML or JSON settings, one table per process")
+    for name, field in settings_class.model_fields.items():
+        if field.annotation is not SecretStr:  # a secret on a command line is no secret
+            parser.add_argument(f"--{name.replace('_', '-')}", dest=name, metavar="VALUE", help=field.description)
+    return parser
+
+
+def _read_table(path: Path, process: str) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        document = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+        table = document.get(process, {})
+        if not isinstance(table, dict):
+            raise TypeError(f"{process} is not a table")
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        print(f"Error: settings file {path}: {error}", file=sys.stderr)  # noqa: T201  no log yet
+        raise SystemExit(FILE_EXIT) from None
+    return table
+
+
+def _with_file(settings_class: type[AnySettings], table: dict[str, Any]) -> type[AnySettings]:
+    class WithFile(settings_class):  # type: ignore[valid-type,misc]  # the library wants sources on the class
+        model_config = SettingsConfigDict(env_prefix=f"PULSEGATE_{settings_class.process.upper()}_")
+
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            **_others: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return init_settings, env_settings, InitSettingsSource(settings_cls, init_kwargs=table)
+
+    return WithFile
+
+
+def _unknown(settings_class: type[Settings], table: Mapping[str, object]) -> set[str]:
+    prefix = f"PULSEGATE_{settings_class.process.upper()}_"
+    variables = {name.removeprefix(prefix).lower(): name for name in os.environ if name.startswith(prefix)}
+    fields = settings_class.model_fields.keys()
+    return (table.keys() - fields) | {variables[name] for name in variables.keys() - fields}
