@@ -15,9 +15,9 @@ class RequestIdInterceptor(grpc.aio.ServerInterceptor):
 
     async def intercept_service(  # type: ignore[override]  # the stubs' generic handler types do not unify
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any]]],
+        continuation: "Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any]]]",
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler[Any, Any]:
+    ) -> "grpc.RpcMethodHandler[Any, Any]":
         """Look at the metadata only; the call goes on unchanged."""
         for key, value in handler_call_details.invocation_metadata or ():
             if key == REQUEST_ID_KEY:

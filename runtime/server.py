@@ -50,7 +50,7 @@ async def serve(
     what streams, running calls get ``grace_seconds``. A second signal exits at once. A taken port is one line on
     stderr and exit code 4.
     """
-    stopping = _signalled()
+    stopping = stop_signal()
     server = grpc.aio.server(options=SERVER_OPTIONS, interceptors=(RequestIdInterceptor(),))
     services = [register(server), health_pb2.DESCRIPTOR.services_by_name["Health"].full_name]
     health_pb2_grpc.add_HealthServicer_to_server(HealthServicer(health), server)
@@ -77,7 +77,8 @@ def exit_on_bind_failure(what: str, address: str, error: Exception) -> SystemExi
     return SystemExit(BIND_EXIT)
 
 
-def _signalled() -> asyncio.Event:
+def stop_signal() -> asyncio.Event:
+    """Return what SIGTERM and SIGINT set; a second signal exits the process at once."""
     stopping = asyncio.Event()
 
     def on_signal() -> None:

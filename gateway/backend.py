@@ -1,0 +1,98 @@
+"""One backend as a façade sees it: what is known of it, and calls to it in plain blocking style."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, Generic, TypeVar
+
+import grpc
+import structlog
+
+from gateway import bridge, channel
+from gateway.errors import BackendError
+from gateway.monitor import Monitor, Picture
+
+Stub = TypeVar("Stub")
+Response = TypeVar("Response")
+
+Unary = Callable[..., Awaitable[Response]]
+Streaming = Callable[..., Any]
+"""A stub's method that answers a stream; its call object is what grpc.aio makes it."""
+
+
+class Backend(Generic[Stub]):
+    """Calls to one backend, each with a deadline, over one balanced channel made on the running loop."""
+
+    def __init__(self, name: str, target: str, stub: Callable[[grpc.aio.Channel], Stub], monitor: Monitor) -> None:
+        self.name = name
+        self._monitor = monitor
+        self._loop = asyncio.get_running_loop()
+        self._channel = channel.open_balanced(target)
+        self.stub = stub(self._channel)
+
+    @property
+    def picture(self) -> Picture:
+        """What the monitor knows now."""
+        return self._monitor.picture(self.name)
+
+    def call(self, method: Unary[Response], request: Any, timeout_seconds: float) -> Response:  # noqa: ANN401  each stub method fits its own request
+        """Call a unary method; raises ``BackendError``, at once when the backend is known to be unreachable."""
+        return bridge.wait(self.call_async(method, request, timeout_seconds), self._loop)
+
+    async def call_async(self, method: Unary[Response], request: Any, timeout_seconds: float) -> Response:  # noqa: ANN401  as above
+        """Do the same for a coroutine on the gateway's loop."""
+        self._require_reachable()
+        try:
+            return await method(request, timeout=timeout_seconds, metadata=_metadata())
+        except grpc.aio.AioRpcError as error:
+            raise _translated(error) from None
+
+    def stream(self, method: Streaming, request: Any, timeout_seconds: float) -> Iterator[Any]:  # noqa: ANN401  as above
+        """Yield what a streaming method answers; raises ``BackendError``; closing the generator cancels the call."""
+        self._require_reachable()
+        answers = _Answers(method, request, timeout_seconds)
+        try:
+            while (answer := bridge.wait(answers.next(), self._loop)) is not None:
+                yield answer
+        finally:
+            self._loop.call_soon_threadsafe(answers.cancel)
+
+    async def close(self) -> None:
+        """Close the channel."""
+        await self._channel.close()
+
+    def _require_reachable(self) -> None:
+        # A frozen peer would hold a call in the connecting channel until its deadline.
+        if not self.picture.reachable:
+            raise BackendError(grpc.StatusCode.UNAVAILABLE, f"{self.name} cannot be reached")
+
+
+class _Answers:
+    """The answers of one streaming call, which begins, on its loop, when the first one is asked for."""
+
+    def __init__(self, method: Streaming, request: object, timeout_seconds: float) -> None:
+        self._method: Callable[..., Any] = method
+        self._request = request
+        self._timeout_seconds = timeout_seconds
+        self._call: Any = None
+
+    async def next(self) -> Any:  # noqa: ANN401  whatever the method answers
+        if self._call is None:
+            self._call = self._method(self._request, timeout=self._timeout_seconds, metadata=_metadata())
+        try:
+            answer = await self._call.read()
+        except grpc.aio.AioRpcError as error:
+            raise _translated(error) from None
+        return None if answer is grpc.aio.EOF else answer
+
+    def cancel(self) -> None:
+        if self._call is not None:
+            self._call.cancel()
+
+
+def _metadata() -> tuple[tuple[str, str], ...]:
+    request_id = structlog.contextvars.get_contextvars().get("request_id")
+    return (("x-request-id", request_id),) if request_id else ()
+
+
+def _translated(error: grpc.aio.AioRpcError) -> BackendError:
+    return BackendError(error.code(), error.details() or "")

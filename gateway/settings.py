@@ -1,0 +1,86 @@
+"""What the gateway can be told: where it listens, where its backends are, who may call."""
+
+import ipaddress
+from typing import Annotated, ClassVar
+
+from pydantic import AliasChoices, Field, SecretStr
+from pydantic.functional_validators import BeforeValidator
+from pydantic_settings import NoDecode
+
+from runtime.settings import Settings
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def _documented(name: str, *variables: str) -> AliasChoices:
+    return AliasChoices(f"PULSEGATE_GATEWAY_{name.upper()}", *variables, name)
+
+
+def _split(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+class GatewaySettings(Settings):
+    """Settings of the gateway; the documented variables of the originals work beside ``PULSEGATE_GATEWAY_*``."""
+
+    process: ClassVar[str] = "gateway"
+
+    host: str = Field("127.0.0.1", description="address every listener binds unless told otherwise")
+
+    converter_host: str = Field(
+        "", validation_alias=_documented("converter_host", "HOST"), description="address of the converter's REST"
+    )
+    converter_port: int = Field(
+        5000, ge=0, le=65535, validation_alias=_documented("converter_port", "PORT"), description="converter REST port"
+    )
+    media_host: str = Field(
+        "", validation_alias=_documented("media_host", "ICEY_HOST"), description="address of the media server's REST"
+    )
+    media_port: int = Field(
+        4500, ge=0, le=65535, validation_alias=_documented("media_port", "ICEY_PORT"), description="media REST port"
+    )
+    llmproxy_host: str = Field(
+        "",
+        validation_alias=_documented("llmproxy_host", "CCPROXY_HOST"),
+        description="address of the LLM proxy's REST; loopback only while no key is set",
+    )
+    llmproxy_port: int = Field(
+        3456,
+        ge=0,
+        le=65535,
+        validation_alias=_documented("llmproxy_port", "CCPROXY_PORT"),
+        description="LLM proxy REST port",
+    )
+    operator_host: str = Field("", description="address of the operator's pages")
+    operator_port: int = Field(8080, ge=0, le=65535, description="operator port")
+
+    converter_target: str = Field("127.0.0.1:50051", description="gRPC address of the converter, several by comma")
+    media_target: str = Field("127.0.0.1:50052", description="gRPC address of the media backend, several by comma")
+    llmproxy_target: str = Field("127.0.0.1:50053", description="gRPC address of the LLM proxy, several by comma")
+    freshness_seconds: float = Field(2.0, gt=0, description="age of the last answer that makes a backend unreachable")
+
+    converter_ice_address: str = Field("localhost:10000", description="what the converter's status calls servidor")
+    media_token: SecretStr = Field(
+        SecretStr(""),
+        validation_alias=_documented("media_token", "ICEY_AUTH_TOKEN"),
+        description="token of the media API; empty leaves it open",
+    )
+    llmproxy_key: SecretStr = Field(
+        SecretStr(""),
+        validation_alias=_documented("llmproxy_key", "CCPROXY_API_KEY", "CCPROXY_APIKEY", "APIKEY"),
+        description="key of the LLM API; empty restricts it to loopback",
+    )
+    max_body_bytes: int = Field(10_485_760, gt=0, description="largest request body")
+    trusted_proxies: Annotated[list[Network], NoDecode, BeforeValidator(_split)] = Field(
+        default_factory=list, description="networks whose forwarding headers count, CIDR by comma"
+    )
+
+    def listener(self, name: str) -> tuple[str, int]:
+        """Tell host and port of one façade, or of the operator's pages."""
+        host = getattr(self, f"{name}_host") or self.host
+        loopback_only = name == "llmproxy" and not self.llmproxy_key.get_secret_value()
+        return ("127.0.0.1" if loopback_only else host, getattr(self, f"{name}_port"))
+
+    def target(self, name: str) -> str:
+        """Tell the gRPC target of one backend."""
+        return str(getattr(self, f"{name}_target"))
