@@ -1,0 +1,79 @@
+# Every command a developer types; `make` alone lists them.
+
+VENV ?= .venv
+PYTHON ?= $(shell deploy/choose-python)
+
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+CONTRACTS := $(shell find protos -type f)
+LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--custom-compile-command "make lock"
+entries = awk '/^[^ ]/ { wanted = /^($(1))==/ } wanted'
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup run test lint format proto lock clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## make .venv with everything that run, test and lint need (all of them do it themselves)
+	@$(MAKE) --silent --no-print-directory --jobs 3 $(VENV)/ready
+
+test: setup ## run the tests; narrow them with ARGS="-k whep"
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: setup ## check style, types, import rules and contracts
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo --no-cache
+	@$(BIN)/buf lint
+	@$(BIN)/buf format --diff --exit-code
+
+format: setup ## rewrite code and contracts the way lint wants them
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+	@$(BIN)/buf format --write
+
+proto: setup ## generate gen/ from protos/ anew
+	@$(BIN)/python hatch_build.py
+
+lock: $(UV) ## bring the locks in line with pyproject.toml; UPGRADE=1 also takes new releases
+	@$(LOCK) $(if $(UPGRADE),--upgrade) --all-extras --group local-model --no-emit-package zeroc-ice \
+		--output-file requirements.lock pyproject.toml >/dev/null
+	@$(LOCK) --no-deps --extra converter pyproject.toml | $(call entries,zeroc-ice) > deploy/ice.lock
+
+clean: ## remove what the other targets made, .venv included
+	rm -rf $(VENV) .cache build dist gen .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .coverage .hypothesis
+
+# The steps of `make setup`. Ice may have to be compiled, so that goes on beside the other installations.
+
+$(UV):
+	@$(PYTHON) -m venv $(VENV)
+	@$(call entries,setuptools|uv) requirements.lock > $(VENV)/first.lock
+	@echo "setup: $(VENV) is for $$($(BIN)/python --version)"
+	@$(BIN)/pip install --quiet --no-deps --require-hashes --requirement $(VENV)/first.lock
+
+$(VENV)/debian: deploy/debian.py | $(UV)
+	@$(BIN)/python -m deploy.debian
+	@touch $@
+
+$(VENV)/packages: requirements.lock | $(UV)
+	@$(UV) pip sync --python $(BIN)/python --require-hashes requirements.lock
+	@touch $@
+
+$(VENV)/ice-obtained: deploy/ice.lock deploy/ice_build.py $(VENV)/debian | $(UV)
+	@$(BIN)/python -m deploy.ice_runtime obtain
+	@touch $@
+
+$(VENV)/ice: $(VENV)/ice-obtained $(VENV)/packages
+	@$(BIN)/python -m deploy.ice_runtime install
+	@touch $@
+
+gen/py.typed: $(VENV)/packages pyproject.toml hatch_build.py $(CONTRACTS)
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/ready: $(VENV)/ice gen/py.typed
+	@touch $@

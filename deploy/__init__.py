@@ -1,0 +1,1 @@
+"""What sets a machine up for Pulsegate, and what runs it there."""
