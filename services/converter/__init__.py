@@ -1,0 +1,1 @@
+"""The converter backend: unit conversion over gRPC and over ZeroC Ice."""

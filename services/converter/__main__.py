@@ -1,0 +1,64 @@
+"""Run the converter: settings, Ice, health, gRPC."""
+
+import sys
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import ClassVar
+
+import grpc
+import uvloop
+from pydantic import Field
+
+from gen.converter.v1 import converter_pb2, converter_pb2_grpc
+from runtime import server, settings
+from runtime.health import Health, Probe
+from runtime.status import StatusFeed
+from services.converter import status
+from services.converter.ice import IceClient, IceServer
+from services.converter.servicer import ConverterServicer
+
+SERVICE = converter_pb2.DESCRIPTOR.services_by_name["ConverterService"].full_name
+
+
+class Settings(settings.BackendSettings):
+    """What the converter can be told."""
+
+    process: ClassVar[str] = "converter"
+
+    address: str = Field("127.0.0.1:50051", description="gRPC listener, host:port; port 0 picks a free one")
+    metrics_address: str = Field("127.0.0.1:9101", description="Prometheus listener, host:port; empty for none")
+    ice_address: str = Field("127.0.0.1:10000", description="Ice listener, host:port; port 0 picks a free one")
+
+
+async def main(told: Settings) -> None:
+    """Serve Ice first, so that health knows the truth about it before gRPC listens."""
+    started_at = datetime.now(UTC)
+    async with AsyncExitStack() as stack:
+        try:
+            ice_server = IceServer(told.ice_address)
+        except OSError as error:
+            raise server.exit_on_bind_failure("Ice", told.ice_address, error) from None
+        stack.push_async_callback(ice_server.close)
+        ice_client = IceClient(ice_server.proxy)
+        stack.push_async_callback(ice_client.close)
+
+        health = Health(SERVICE, [Probe(status.ICE, ice_client.probe, interval_seconds=0.5)])
+        ice_client.on_lost = lambda: health.probe_now(status.ICE)
+        feed = StatusFeed(
+            lambda: status.document(
+                health, version=version("pulsegate"), started_at=started_at, ice_address=ice_server.address
+            )
+        )
+        health.on_change(feed.changed)
+
+        def register(grpc_server: grpc.aio.Server) -> str:
+            servicer = ConverterServicer(feed)  # type: ignore[abstract]  # the exact RPCs answer UNIMPLEMENTED
+            converter_pb2_grpc.add_ConverterServiceServicer_to_server(servicer, grpc_server)
+            return SERVICE
+
+        await server.serve(told, health, register, on_stop=feed.close)
+
+
+if __name__ == "__main__":
+    uvloop.run(main(settings.load(Settings, sys.argv[1:])))
