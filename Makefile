@@ -20,6 +20,9 @@ help: ## list these targets
 setup: ## make .venv with everything that run, test and lint need (all of them do it themselves)
 	@$(MAKE) --silent --no-print-directory --jobs 3 $(VENV)/ready
 
+run: setup ## run everything on this machine with built-in defaults and print what to try
+	@$(BIN)/python -m deploy.run
+
 test: setup ## run the tests; narrow them with ARGS="-k whep"
 	@$(BIN)/python -m pytest $(ARGS)
 

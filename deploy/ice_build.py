@@ -69,7 +69,7 @@ def build_wheel(source: Path) -> Path:
     os.chdir(source)
     os.environ["CFLAGS"] = FLAGS
     try:
-        with log.open("w") as chatter, contextlib.redirect_stdout(chatter):
+        with log.open("w") as chatter, contextlib.redirect_stdout(chatter), contextlib.redirect_stderr(chatter):
             return source.with_name(setuptools.build_meta.build_wheel(str(source.parent)))
     except BaseException:
         print(log.read_text()[-4000:], file=sys.stderr)
@@ -107,4 +107,4 @@ def compiling_in_parallel(cores: int) -> Iterator[None]:
 
 def say(text: str) -> None:
     """Tell the person who waits."""
-    print(f"ice: {text}", file=sys.stderr, flush=True)
+    print(f"ice: {text}", file=sys.__stderr__, flush=True)
