@@ -45,6 +45,9 @@ def wait(coroutine: Coroutine[Any, Any, Result], loop: asyncio.AbstractEventLoop
     current = getcurrent()
     if isinstance(current, _Request) and current.parent is not None:
         return current.parent.switch(coroutine)  # type: ignore[no-any-return]  # what the loop sends back is the result
+    if asyncio._get_running_loop() is loop:  # noqa: SLF001  the only look-up that does not raise
+        coroutine.close()
+        raise RuntimeError("a view outside its greenlet would wait on its own loop for ever")
     return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
 
 

@@ -15,11 +15,12 @@ async def test_a_watcher_gets_the_document_at_once_and_after_each_change():
 
 
 async def test_many_changes_become_one_document():
-    count = 0
-    feed = StatusFeed(lambda: count)
+    counted = [0]
+    feed = StatusFeed(lambda: counted[0])
     watching = feed.watch()
     assert await anext(watching) == 0
-    for count in range(1, 101):
+    for _ in range(100):
+        counted[0] += 1
         feed.changed()
     assert await anext(watching) == 100
     await watching.aclose()

@@ -1,0 +1,128 @@
+import asyncio
+import socket
+from contextlib import asynccontextmanager
+
+import pytest
+
+from gateway.monitor import Monitor, Watched
+from gen.converter.v1 import converter_pb2, converter_pb2_grpc
+
+
+def watch_status(channel):
+    return converter_pb2_grpc.ConverterServiceStub(channel).WatchStatus(converter_pb2.WatchStatusRequest())
+
+
+@asynccontextmanager
+async def watching(target, names=(), freshness_seconds=2.0):
+    monitor = Monitor([Watched("thing", target, names, watch_status)], freshness_seconds)
+    monitor.start()
+    try:
+        yield monitor
+    finally:
+        await monitor.close()
+
+
+@pytest.fixture
+def free_address():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{probe.getsockname()[1]}"
+
+
+async def test_there_is_no_verdict_before_the_first_try(free_address):
+    async with watching(free_address) as monitor:
+        assert not monitor.judged()
+
+
+async def test_nothing_listening_is_unreachable_with_the_reason(free_address, until):
+    async with watching(free_address) as monitor:
+        await until(monitor.judged)
+        picture = monitor.picture("thing")
+        assert (picture.reachable, picture.serving()) == (False, False)
+        assert "refused" in picture.replicas[0].last_error
+
+
+async def test_a_serving_backend_is_seen_with_its_status(thing, serve_thing, until):
+    async with serve_thing(thing) as address, watching(address) as monitor:
+        await until(lambda: monitor.picture("thing").serving())
+        assert [status.version for status in monitor.picture("thing").statuses()] == ["1"]
+        assert monitor.picture("thing").replicas[0].check_seconds > 0
+
+
+async def test_a_changed_status_document_is_seen(thing, serve_thing, until):
+    async with serve_thing(thing) as address, watching(address) as monitor:
+        await until(lambda: monitor.picture("thing").serving())
+        version = monitor.version
+        thing.say("2")
+        await until(lambda: monitor.picture("thing").statuses()[0].version == "2")
+        assert monitor.version > version
+
+
+async def test_a_lost_component_is_seen_while_the_backend_stays_reachable(thing, serve_thing, until):
+    thing.health.set("thing.part", serving=True, required=True)
+    async with serve_thing(thing) as address, watching(address, ("thing.part",)) as monitor:
+        await until(lambda: monitor.picture("thing").serving("thing.part"))
+        thing.health.set("thing.part", serving=False, error="gone")
+        await until(lambda: not monitor.picture("thing").serving("thing.part"))
+        await until(lambda: not monitor.picture("thing").serving())
+        assert monitor.picture("thing").reachable
+
+
+async def test_a_backend_that_stops_is_unreachable_and_its_words_are_forgotten(thing, serve_thing, until):
+    async with serve_thing(thing) as address:
+        monitor = Monitor([Watched("thing", address, (), watch_status)])
+        monitor.start()
+        await until(lambda: monitor.picture("thing").serving())
+    await until(lambda: not monitor.picture("thing").reachable)
+    assert not monitor.picture("thing").serving("liveness")
+    assert monitor.picture("thing").statuses() == []
+    await monitor.close()
+
+
+async def test_a_backend_started_later_or_again_is_picked_up(thing, serve_thing, free_address, until):
+    async with watching(free_address) as monitor:
+        await until(monitor.judged)
+        async with serve_thing(thing, free_address):
+            await until(lambda: monitor.picture("thing").serving())
+        await until(lambda: not monitor.picture("thing").reachable)
+        again = type(thing)()
+        async with serve_thing(again, free_address):
+            await until(lambda: monitor.picture("thing").serving())
+
+
+async def test_a_process_that_stopped_thinking_is_unreachable_though_its_streams_live(thing, serve_thing, until):
+    async with serve_thing(thing) as address, watching(address, freshness_seconds=0.2) as monitor:
+        await until(lambda: monitor.picture("thing").serving())
+        thing.health_servicer.stuck = True
+        await until(lambda: not monitor.picture("thing").reachable)
+        assert monitor.picture("thing").replicas[0].last_error == "no answer for 0.2 s"
+        thing.health_servicer.stuck = False
+        await until(lambda: monitor.picture("thing").serving())
+        assert monitor.picture("thing").replicas[0].last_error == "no answer for 0.2 s"
+
+
+async def test_since_moves_only_when_reachability_does(thing, serve_thing, until):
+    async with serve_thing(thing) as address, watching(address) as monitor:
+        await until(lambda: monitor.picture("thing").serving())
+        since = monitor.picture("thing").replicas[0].since
+        thing.say("2")
+        await until(lambda: monitor.picture("thing").statuses()[0].version == "2")
+        assert monitor.picture("thing").replicas[0].since == since
+
+
+async def test_one_of_two_replicas_is_enough(thing, serve_thing, free_address, until):
+    async with serve_thing(thing) as address, watching(f"{address},{free_address}") as monitor:
+        await until(monitor.judged)
+        await until(lambda: monitor.picture("thing").serving())
+        assert [replica.reachable for replica in monitor.picture("thing").replicas] == [True, False]
+
+
+async def test_changes_tell_the_version_at_once_and_on_each_rise(thing, serve_thing, until):
+    async with serve_thing(thing) as address, watching(address) as monitor:
+        await until(lambda: monitor.picture("thing").serving())
+        changes = monitor.changes()
+        first = await anext(changes)
+        thing.say("2")
+        async with asyncio.timeout(5):
+            assert await anext(changes) > first
+        await changes.aclose()

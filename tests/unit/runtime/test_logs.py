@@ -1,0 +1,50 @@
+import json
+import logging
+
+import pytest
+import structlog
+
+from runtime import logs
+
+
+@pytest.fixture(autouse=True)
+def restored():
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    yield
+    root.handlers[:], level = before
+    root.setLevel(level)
+    structlog.contextvars.clear_contextvars()
+
+
+def test_a_line_is_one_json_object_with_time_level_module_and_message(capsys):
+    logs.configure("info")
+    logging.getLogger("things.part").warning("health changed", extra={"serving": False})
+    line = json.loads(capsys.readouterr().err)
+    assert list(line)[:4] == ["time", "level", "module", "message"]
+    assert (line["level"], line["module"], line["message"]) == ("warning", "things.part", "health changed")
+    assert line["serving"] is False
+
+
+def test_the_request_id_is_on_every_line_after_it_was_bound(capsys):
+    logs.configure("info")
+    logs.bind_request("abc")
+    logging.getLogger("things").info("one")
+    logging.getLogger("others").info("two")
+    assert [json.loads(line)["request_id"] for line in capsys.readouterr().err.splitlines()] == ["abc", "abc"]
+
+
+def test_less_severe_lines_are_left_out(capsys):
+    logs.configure("warning")
+    logging.getLogger("things").info("quiet")
+    assert capsys.readouterr().err == ""
+
+
+def test_a_traceback_is_part_of_the_line(capsys):
+    logs.configure("info")
+    try:
+        raise LookupError("lost")
+    except LookupError:
+        logging.getLogger("things").exception("unexpected failure")
+    line = json.loads(capsys.readouterr().err)
+    assert "LookupError: lost" in line["exception"]
