@@ -1,0 +1,1 @@
+"""Answers Anthropic Messages requests from many providers of language models, one of them built in."""

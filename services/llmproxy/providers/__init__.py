@@ -1,0 +1,11 @@
+"""One module per wire format; this table is the only place that knows them all."""
+
+from collections.abc import Mapping
+
+from services.llmproxy.providers.anthropic import AnthropicProvider
+from services.llmproxy.providers.local import LocalProvider
+
+PROVIDERS: Mapping[str, type[AnthropicProvider] | type[LocalProvider]] = {
+    "anthropic": AnthropicProvider,
+    "local": LocalProvider,
+}

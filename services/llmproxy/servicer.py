@@ -1,0 +1,211 @@
+"""The gRPC edge: one request in, a head and events out, and the status document of this process."""
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from datetime import UTC, datetime
+from time import monotonic
+
+import grpc
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from gen.llmproxy.v1 import llmproxy_pb2 as pb
+from gen.llmproxy.v1 import llmproxy_pb2_grpc
+from runtime.health import Health
+from runtime.requests import REQUEST_ID_KEY
+from runtime.status import StatusFeed
+from services.llmproxy.answers import Head
+from services.llmproxy.build import Build
+from services.llmproxy.catalog import Catalog
+from services.llmproxy.messages import AnswerError, parse
+from services.llmproxy.tokens import estimate
+from services.llmproxy.traffic import Traffic
+
+SERVICE = "llmproxy.v1.LlmProxyService"
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+log = logging.getLogger(__name__)
+
+
+class LlmProxyServicer(llmproxy_pb2_grpc.LlmProxyServiceServicer):
+    """Answers Messages requests through the catalog and tells how this process is."""
+
+    def __init__(self, catalog: Catalog, health: Health, traffic: Traffic, build: Build) -> None:
+        self._catalog = catalog
+        self._health = health
+        self._traffic = traffic
+        self._build = build
+        self._started_at = datetime.now(UTC)
+        self._stopping = False
+        self.feed = StatusFeed(self._status)
+        health.on_change(self.feed.changed)
+
+    def drain(self) -> None:
+        """Say that this process is on its way out."""
+        self._stopping = True
+        self.feed.changed()
+
+    async def CreateMessage(
+        self,
+        request: pb.CreateMessageRequest,
+        context: grpc.aio.ServicerContext[pb.CreateMessageRequest, pb.CreateMessageResponse],
+    ) -> AsyncIterator[pb.CreateMessageResponse]:
+        """Answer with the chosen provider's pieces; an error before the first one is a body with its status."""
+        started = monotonic()
+        provider, outcome = "", "cancelled"
+        self._traffic.began()
+        try:
+            asked = parse(request.body, request.headers)
+            entry, call = self._catalog.choose(asked)
+            provider = entry.configured.name
+            head: pb.Head | None = None
+            async with aclosing(entry.provider.stream(call)) as answer:
+                async for part in answer:
+                    if isinstance(part, Head):
+                        head = _head(part, provider)
+                        outcome = "ok" if part.status < 400 else f"{part.status}"
+                        self._traffic.first_byte(provider, monotonic() - started)
+                    else:
+                        if part.event == "error":
+                            outcome = "torn"
+                        yield pb.CreateMessageResponse(head=head, event=part.event, data=part.data)
+                        head = None
+        except AnswerError as error:
+            outcome = f"{error.status}"
+            log.info("request refused", extra={"status": error.status, "provider": provider, "code": error.code})
+            head = pb.Head(status=error.status, provider=provider, headers=error.headers)
+            yield pb.CreateMessageResponse(head=head, data=error.body(_request_id(context)))
+        except asyncio.CancelledError:
+            outcome = "cancelled"
+            raise
+        finally:
+            self._traffic.ended(provider, outcome, monotonic() - started)
+
+    async def CountTokens(
+        self,
+        request: pb.CountTokensRequest,
+        context: grpc.aio.ServicerContext[pb.CountTokensRequest, pb.CountTokensResponse],
+    ) -> pb.CountTokensResponse:
+        """Count with the provider's own tokenizer, or guess and say so; only a malformed request fails."""
+        try:
+            asked = parse(request.body, request.headers)
+        except AnswerError as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        try:
+            entry, call = self._catalog.choose(asked)
+            return pb.CountTokensResponse(input_tokens=await entry.provider.count_tokens(call))
+        except (AnswerError, TimeoutError):
+            return pb.CountTokensResponse(input_tokens=estimate(asked.fields), estimated=True)
+
+    async def ListModels(
+        self,
+        request: pb.ListModelsRequest,  # noqa: ARG002
+        context: grpc.aio.ServicerContext[pb.ListModelsRequest, pb.ListModelsResponse],  # noqa: ARG002
+    ) -> pb.ListModelsResponse:
+        """List what a request may ask for; a provider of any model has no list."""
+        created_at = _timestamp(self._started_at)
+        return pb.ListModelsResponse(
+            models=[
+                pb.Model(id=name, display_name=name, provider=provider, created_at=created_at)
+                for name, provider in self._catalog.models()
+            ]
+        )
+
+    async def GetHealth(
+        self,
+        request: pb.GetHealthRequest,  # noqa: ARG002
+        context: grpc.aio.ServicerContext[pb.GetHealthRequest, pb.GetHealthResponse],  # noqa: ARG002
+    ) -> pb.GetHealthResponse:
+        """Tell what ticks, as it is now."""
+        traffic, latencies = self._traffic, self._traffic.latencies()
+        return pb.GetHealthResponse(
+            status=self._status(),
+            memory_bytes=_resident_bytes(),
+            tasks=len(asyncio.all_tasks()),
+            requests_total=traffic.total,
+            requests_succeeded=traffic.succeeded,
+            requests_failed=traffic.failed,
+            latency=pb.Latency(
+                average_ms=latencies.average_ms,
+                p50_ms=latencies.p50_ms,
+                p95_ms=latencies.p95_ms,
+                p99_ms=latencies.p99_ms,
+            ),
+        )
+
+    async def GetStatus(
+        self,
+        request: pb.GetStatusRequest,  # noqa: ARG002
+        context: grpc.aio.ServicerContext[pb.GetStatusRequest, pb.GetStatusResponse],  # noqa: ARG002
+    ) -> pb.GetStatusResponse:
+        """Tell the status document once."""
+        return pb.GetStatusResponse(status=self._status())
+
+    async def WatchStatus(
+        self,
+        request: pb.WatchStatusRequest,  # noqa: ARG002
+        context: grpc.aio.ServicerContext[pb.WatchStatusRequest, pb.WatchStatusResponse],  # noqa: ARG002
+    ) -> AsyncIterator[pb.WatchStatusResponse]:
+        """Tell the status document at once and after every change."""
+        async for status in self.feed.watch():
+            yield pb.WatchStatusResponse(status=status)
+
+    def _status(self) -> pb.LlmProxyStatus:
+        build = self._build
+        return pb.LlmProxyStatus(
+            version=build.version,
+            build=pb.Build(version=build.version, commit=build.commit, date=build.date and _timestamp(build.date)),
+            pid=os.getpid(),
+            started_at=_timestamp(self._started_at),
+            state=self._state(),
+            providers=[
+                pb.ProviderStatus(
+                    name=name,
+                    enabled=entry.configured.enabled,
+                    credential=entry.provider.credential,
+                    healthy=entry.condition.healthy,
+                    last_check=entry.condition.last_check and _timestamp(entry.condition.last_check),
+                    response_time_ms=entry.condition.response_time_ms,
+                )
+                for name, entry in self._catalog.entries.items()
+            ],
+            health=[
+                pb.ComponentHealth(
+                    name=one.name, serving=one.serving, since=_timestamp(one.since), last_error=one.last_error
+                )
+                for one in self._health.report()
+            ],
+        )
+
+    def _state(self) -> pb.LlmProxyStatus.State:
+        if self._stopping:
+            return pb.LlmProxyStatus.STATE_STOPPING
+        if not self._health.serving():
+            return pb.LlmProxyStatus.STATE_STARTING
+        entries = self._catalog.entries.values()
+        well = all(entry.condition.healthy for entry in entries if entry.configured.enabled)
+        return pb.LlmProxyStatus.STATE_READY if well else pb.LlmProxyStatus.STATE_DEGRADED
+
+
+def _head(head: Head, provider: str) -> pb.Head:
+    return pb.Head(status=head.status, provider=provider, model=head.model, headers=head.headers)
+
+
+def _request_id(context: grpc.aio.ServicerContext[pb.CreateMessageRequest, pb.CreateMessageResponse]) -> str:
+    for key, value in context.invocation_metadata() or ():
+        if key == REQUEST_ID_KEY:
+            return str(value)
+    return ""
+
+
+def _timestamp(moment: datetime) -> Timestamp:
+    stamp = Timestamp()
+    stamp.FromDatetime(moment)
+    return stamp
+
+
+def _resident_bytes() -> int:
+    with open("/proc/self/statm", encoding="ascii") as statm:  # noqa: PTH123  hot and always there on Linux
+        return int(statm.read().split()[1]) * PAGE_BYTES

@@ -1,0 +1,45 @@
+"""What the llmproxy process can be told: its own settings and the variables its original documents."""
+
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import AliasChoices, Field, SecretStr
+
+from runtime.settings import BackendSettings
+
+
+def _also(name: str, *others: str) -> AliasChoices:
+    """Accept a documented variable beside our own."""
+    return AliasChoices(f"PULSEGATE_LLMPROXY_{name.upper()}", *others)
+
+
+class LlmProxySettings(BackendSettings):
+    """Read once at start."""
+
+    process: ClassVar[str] = "llmproxy"
+
+    address: str = Field("127.0.0.1:50053", description="gRPC listener, host:port; port 0 picks a free one")
+    metrics_address: str = Field("127.0.0.1:9103", description="Prometheus listener, host:port; empty for none")
+    version: str = Field(
+        "",
+        description="version to report instead of the package's",
+        validation_alias=_also("version", "CCPROXY_VERSION"),
+    )
+    proxy_url: str = Field(
+        "",
+        description="outbound HTTP proxy towards providers",
+        validation_alias=_also("proxy_url", "CCPROXY_PROXY_URL", "PROXY_URL"),
+    )
+    anthropic_api_key: SecretStr = Field(
+        SecretStr(""),
+        description="key of the provider anthropic",
+        validation_alias=_also("anthropic_api_key", "ANTHROPIC_API_KEY"),
+    )
+    connect_seconds: float = Field(10.0, gt=0, description="time to connect to a provider")
+    first_byte_seconds: float = Field(600.0, gt=0, description="time a provider gets to begin its answer")
+    idle_seconds: float = Field(120.0, gt=0, description="longest silence within a provider's answer")
+    local_model: Path | None = Field(None, description="GGUF file of the embedded model; the bundled one if empty")
+    local_threads: int = Field(1, ge=1, description="threads of the embedded model; more only where cores are free")
+    local_slots: int = Field(2, ge=1, description="answers the embedded model gives at once")
+    local_context: int = Field(8192, ge=512, description="tokens of the embedded model's context, shared by its slots")
+    local_queue: int = Field(16, ge=0, description="requests that may wait for the embedded model")

@@ -1,0 +1,126 @@
+"""HTTP towards one provider: connect, first-byte and idle limits, and nothing left open behind."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from time import monotonic
+
+import aiohttp
+
+from services.llmproxy.condition import Condition
+from services.llmproxy.messages import AnswerError
+
+MAX_BODY_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long a provider may be silent; no limit on the whole answer, which may be long."""
+
+    connect_seconds: float = 10.0
+    first_byte_seconds: float = 600.0
+    idle_seconds: float = 120.0
+
+
+class Upstream:
+    """The way to one provider; what happens on it is recorded in its condition."""
+
+    def __init__(
+        self,
+        name: str,
+        session: aiohttp.ClientSession,
+        limits: Limits,
+        condition: Condition,
+        proxy: str = "",
+    ) -> None:
+        self.name = name
+        self._session = session
+        self._limits = limits
+        self._condition = condition
+        self._proxy = proxy or None
+        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=limits.connect_seconds)
+
+    @asynccontextmanager
+    async def request(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Open a request; leaving early closes the connection, which the provider sees at once.
+
+        Redirects are not followed: they would carry the credential somewhere else.
+        """
+        started = monotonic()
+        opening = self._session.request(
+            method,
+            url,
+            headers=headers,
+            data=body,
+            proxy=self._proxy,
+            timeout=self._timeout,
+            allow_redirects=False,
+        )
+        try:
+            async with asyncio.timeout(self._limits.first_byte_seconds):
+                response = await opening
+        except aiohttp.ConnectionTimeoutError:
+            self._condition.unwell("cannot be reached (no connection in time)")
+            raise self._error(504, "cannot be reached (no connection in time)") from None
+        except TimeoutError:
+            self._condition.failed("no answer in time")
+            raise self._error(504, "did not answer in time") from None
+        except (aiohttp.ClientError, OSError) as error:
+            reason = f"cannot be reached ({_cause(error)})"
+            self._condition.unwell(reason)
+            raise self._error(502, reason) from None
+        try:
+            self._judge(response.status, monotonic() - started)
+            yield response
+        finally:
+            response.release()  # reused when the body was read to its end, else closed at once
+
+    async def read(self, response: aiohttp.ClientResponse) -> bytes:
+        """Read a whole body."""
+        body = bytearray()
+        async for chunk in self.chunks(response):
+            body += chunk
+            if len(body) > MAX_BODY_BYTES:
+                raise self._error(502, "sent an answer that is too large")
+        return bytes(body)
+
+    async def chunks(self, response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
+        """Yield the body as it comes; raises ``AnswerError`` when it stops coming."""
+        while True:
+            try:
+                async with asyncio.timeout(self._limits.idle_seconds):
+                    chunk = await response.content.readany()
+            except TimeoutError:
+                raise self._error(504, f"was silent for {self._limits.idle_seconds:g} s") from None
+            except (aiohttp.ClientError, OSError):
+                raise self._error(502, "closed the connection in the middle of its answer") from None
+            if not chunk:
+                return
+            yield chunk
+
+    def _judge(self, status: int, seconds: float) -> None:
+        if status == 401:
+            self._condition.unwell("the provider refuses our credential")
+        elif status >= 500 and status != 529:
+            self._condition.failed(f"the provider answers {status}")
+        else:
+            self._condition.well(seconds)
+
+    def _error(self, status: int, what: str) -> AnswerError:
+        return AnswerError(
+            status, f"Provider '{self.name}' {what}", code="provider_error", details={"provider": self.name}
+        )
+
+
+def _cause(error: BaseException) -> str:
+    """Name a network failure without the address in it."""
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "its name does not resolve"
+    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):
+        return "TLS failed"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.split(" [")[0].lower()
+    return "the connection was closed"
