@@ -1,7 +1,7 @@
 """One backend as a façade sees it: what is known of it, and calls to it in plain blocking style."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator
 from typing import Any, Generic, TypeVar
 
 import grpc
@@ -46,7 +46,7 @@ class Backend(Generic[Stub]):
         except grpc.aio.AioRpcError as error:
             raise _translated(error) from None
 
-    def stream(self, method: Streaming, request: Any, timeout_seconds: float) -> Iterator[Any]:  # noqa: ANN401  as above
+    def stream(self, method: Streaming, request: Any, timeout_seconds: float) -> Generator[Any, None, None]:  # noqa: ANN401  as above
         """Yield what a streaming method answers; raises ``BackendError``; closing the generator cancels the call."""
         self._require_reachable()
         answers = _Answers(method, request, timeout_seconds)

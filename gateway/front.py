@@ -6,12 +6,12 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from typing import Any
 
 import structlog
 
 from gateway.bridge import Bridge, Event, Receive, Scope, Send
+from gateway.peer import is_loopback
 from runtime import logs
 
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -122,16 +122,6 @@ class Front:
         finally:
             fields = {"facade": site.name, "method": scope["method"], "path": scope["path"], "status": status}
             log.info("answered", extra={**fields, "seconds": round(time.monotonic() - began, 6)})
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether a socket's peer address is this machine's own: 127.0.0.0/8, ::1 or the former mapped into IPv6."""
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return (mapped or address).is_loopback
 
 
 def _snapshot_key(site: Site, scope: Scope) -> tuple[Any, ...] | None:

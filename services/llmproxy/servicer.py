@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
 from time import monotonic
 
@@ -24,6 +24,8 @@ from services.llmproxy.tokens import estimate
 from services.llmproxy.traffic import Traffic
 
 SERVICE = "llmproxy.v1.LlmProxyService"
+PING_SECONDS = 12.0  # many a proxy on the way gives a silent stream up after a minute or less
+PING = pb.CreateMessageResponse(event="ping", data=b'{"type":"ping"}')
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 log = logging.getLogger(__name__)
@@ -32,7 +34,10 @@ log = logging.getLogger(__name__)
 class LlmProxyServicer(llmproxy_pb2_grpc.LlmProxyServiceServicer):
     """Answers Messages requests through the catalog and tells how this process is."""
 
-    def __init__(self, catalog: Catalog, health: Health, traffic: Traffic, build: Build) -> None:
+    def __init__(
+        self, catalog: Catalog, health: Health, traffic: Traffic, build: Build, ping_seconds: float = PING_SECONDS
+    ) -> None:
+        self._ping_seconds = ping_seconds
         self._catalog = catalog
         self._health = health
         self._traffic = traffic
@@ -55,6 +60,7 @@ class LlmProxyServicer(llmproxy_pb2_grpc.LlmProxyServiceServicer):
         """Answer with the chosen provider's pieces; an error before the first one is a body with its status."""
         started = monotonic()
         provider, outcome = "", "cancelled"
+        silence = _Silence(context, self._ping_seconds)
         self._traffic.began()
         try:
             asked = parse(request.body, request.headers)
@@ -70,7 +76,10 @@ class LlmProxyServicer(llmproxy_pb2_grpc.LlmProxyServiceServicer):
                     else:
                         if part.event == "error":
                             outcome = "torn"
-                        yield pb.CreateMessageResponse(head=head, event=part.event, data=part.data)
+                        async with silence.broken():
+                            yield pb.CreateMessageResponse(head=head, event=part.event, data=part.data)
+                        if head is not None and part.event:
+                            silence.watch()
                         head = None
         except AnswerError as error:
             outcome = f"{error.status}"
@@ -81,6 +90,7 @@ class LlmProxyServicer(llmproxy_pb2_grpc.LlmProxyServiceServicer):
             outcome = "cancelled"
             raise
         finally:
+            silence.end()
             self._traffic.ended(provider, outcome, monotonic() - started)
 
     async def CountTokens(
@@ -187,6 +197,44 @@ class LlmProxyServicer(llmproxy_pb2_grpc.LlmProxyServiceServicer):
         entries = self._catalog.entries.values()
         well = all(entry.condition.healthy for entry in entries if entry.configured.enabled)
         return pb.LlmProxyStatus.STATE_READY if well else pb.LlmProxyStatus.STATE_DEGRADED
+
+
+class _Silence:
+    """Puts a ping into a stream that has been silent for a while; never into a write that is under way."""
+
+    def __init__(
+        self, context: grpc.aio.ServicerContext[pb.CreateMessageRequest, pb.CreateMessageResponse], seconds: float
+    ) -> None:
+        self._context = context
+        self._seconds = seconds
+        self._writing = asyncio.Lock()
+        self._since = monotonic()
+        self._task: asyncio.Task[None] | None = None
+
+    @asynccontextmanager
+    async def broken(self) -> AsyncIterator[None]:
+        """Hold pings back while something is written."""
+        async with self._writing:
+            yield
+        self._since = monotonic()
+
+    def watch(self) -> None:
+        """Begin to ping."""
+        self._task = asyncio.create_task(self._ping(), name="ping a silent stream")
+
+    def end(self) -> None:
+        """Ping no more."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _ping(self) -> None:
+        while True:
+            silent = monotonic() - self._since
+            if silent < self._seconds:
+                await asyncio.sleep(self._seconds - silent)
+            else:
+                async with self.broken():
+                    await self._context.write(PING)
 
 
 def _head(head: Head, provider: str) -> pb.Head:

@@ -1,0 +1,100 @@
+"""The routes of Anthropic's API: messages, token counts, models."""
+
+from collections.abc import Generator
+from typing import Any
+
+import orjson
+from flask import Blueprint, Response, request
+from werkzeug.exceptions import BadRequest, NotFound
+
+from gateway.backend import Backend
+from gateway.errors import BackendError
+from gateway.facades.llmproxy.access import Access
+from gateway.facades.llmproxy.documents import model_document, page
+from gateway.facades.llmproxy.errors import json_response, words
+from gen.llmproxy.v1 import llmproxy_pb2 as messages
+
+ANSWER_SECONDS = 3600.0  # an answer may be long; its silences are limited by the backend
+COUNT_SECONDS = 60.0
+LIST_SECONDS = 5.0
+MOST_MODELS = 1000
+PASSED_PREFIXES = ("anthropic-", "x-claude-code-")
+STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+
+
+def add_routes(blueprint: Blueprint, backend: Backend[Any], access: Access) -> None:
+    """Add the routes to the façade."""
+
+    @blueprint.post("/v1/messages")
+    def create_message() -> Response:
+        """Answer a Messages request; the first event is taken first, so that an error keeps its status."""
+        asked = messages.CreateMessageRequest(body=request.get_data(), headers=passed_headers(), client=access.client())
+        answers = backend.stream(backend.stub.CreateMessage, asked, ANSWER_SECONDS)
+        first = next(answers)
+        headers = {"X-Provider": first.head.provider, "X-Model": first.head.model, **first.head.headers}
+        headers = {name: value for name, value in headers.items() if value}
+        if first.event:
+            response = Response(
+                _events(first, answers),
+                headers=headers | STREAM_HEADERS,
+                content_type="text/event-stream; charset=utf-8",
+            )
+            response.call_on_close(answers.close)  # whether or not anything was written yet
+            return response
+        answers.close()
+        return Response(first.data, first.head.status, headers, content_type="application/json")
+
+    @blueprint.post("/v1/messages/count_tokens")
+    def count_tokens() -> Response:
+        """Count input tokens, by the provider or by an estimate that says so."""
+        asked = messages.CountTokensRequest(body=request.get_data(), headers=passed_headers())
+        counted = backend.call(backend.stub.CountTokens, asked, COUNT_SECONDS)
+        response = json_response({"input_tokens": counted.input_tokens})
+        if counted.estimated:
+            response.headers["x-usage-estimated"] = "true"
+        return response
+
+    @blueprint.get("/v1/models")
+    def list_models() -> Response:
+        """List models; without query parameters the list is whole, which OpenAI's clients expect."""
+        limit = request.args.get("limit", str(MOST_MODELS))
+        if not limit.isdigit() or not 1 <= int(limit) <= MOST_MODELS:
+            raise BadRequest(f"limit: must be between 1 and {MOST_MODELS}")
+        listed = backend.call(backend.stub.ListModels, messages.ListModelsRequest(), LIST_SECONDS)
+        models = [model_document(one) for one in listed.models]
+        return json_response(
+            page(models, int(limit), request.args.get("after_id", ""), request.args.get("before_id", ""))
+        )
+
+    @blueprint.get("/v1/models/<path:name>")
+    def read_model(name: str) -> Response:
+        """Read one model."""
+        listed = backend.call(backend.stub.ListModels, messages.ListModelsRequest(), LIST_SECONDS)
+        for one in listed.models:
+            if one.id == name:
+                return json_response(model_document(one))
+        raise NotFound(f"No model is named '{name}'")
+
+
+def passed_headers() -> dict[str, str]:
+    """Collect the headers a provider may need, which never include a credential."""
+    lowered = ((name.lower(), value) for name, value in request.headers)
+    return {name: value for name, value in lowered if name.startswith(PASSED_PREFIXES)}
+
+
+Answers = Generator[messages.CreateMessageResponse, None, None]
+
+
+def _events(first: messages.CreateMessageResponse, answers: Answers) -> Generator[bytes, None, None]:
+    """Write events as they come; a failure becomes the last one."""
+    try:
+        yield _event(first.event, first.data)
+        for answer in answers:
+            yield _event(answer.event, answer.data)
+    except BackendError as error:
+        failure = {"type": "api_error", "message": words(503, error)}
+        yield _event("error", orjson.dumps({"type": "error", "error": failure}))
+
+
+def _event(name: str, data: bytes) -> bytes:
+    return b"event: %s\ndata: %s\n\n" % (name.encode(), data)

@@ -1,0 +1,38 @@
+"""Who is really calling: the socket's peer, or what a proxy we trust says of it."""
+
+from collections.abc import Collection
+from ipaddress import IPv4Network, IPv6Network, ip_address
+
+Network = IPv4Network | IPv6Network
+
+
+def peer(remote: str, forwarded_for: str, trusted: Collection[Network]) -> str:
+    """Return the caller's address.
+
+    ``forwarded_for`` counts only as far as trusted hops wrote it: from the right, the first address that is not a
+    trusted proxy is the caller.
+    """
+    hops = [hop.strip() for hop in forwarded_for.split(",") if hop.strip()]
+    caller = remote
+    while hops and _is_trusted(caller, trusted):
+        caller = hops.pop()
+    return caller
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether an address is this machine's own: 127.0.0.0/8, ::1 or the former mapped into IPv6."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return bool((mapped or address).is_loopback)
+
+
+def _is_trusted(host: str, trusted: Collection[Network]) -> bool:
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    address = getattr(address, "ipv4_mapped", None) or address
+    return any(address in network for network in trusted)
