@@ -17,6 +17,8 @@ _OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_reconnect_backoff_ms", 300),
     ("grpc.dns_min_time_between_resolutions_ms", 500),
     ("grpc.enable_http_proxy", 0),
+    ("grpc.max_metadata_size", 256 * 1024),  # a documented error text quotes what a client sent, however long
+    ("grpc.absolute_max_metadata_size", 256 * 1024),
     ("grpc.max_receive_message_length", 64 * 1024 * 1024),
     ("grpc.max_send_message_length", 64 * 1024 * 1024),
 )
