@@ -1,0 +1,130 @@
+"""python -m services.media: read settings, put the parts together, serve."""
+
+import asyncio
+import logging
+import sys
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from functools import partial
+
+import grpc
+import uvloop
+
+from gen.media.v1 import media_pb2, media_pb2_grpc
+from runtime.health import Health, Probe
+from runtime.server import serve
+from runtime.settings import load
+from runtime.status import StatusFeed
+from services.media import compat, metrics, turn
+from services.media.origin import Origin
+from services.media.peers import Limits, Peers
+from services.media.servicer import MediaServicer
+from services.media.settings import MediaSettings
+from services.media.sources import Encoding
+from services.media.status import SOURCE, TURN, StatusBook
+from services.media.stream import Stream
+from services.media.wire import can_segment
+
+SERVICE = media_pb2.DESCRIPTOR.services_by_name["MediaService"].full_name
+
+log = logging.getLogger("services.media")
+
+
+async def run(settings: MediaSettings) -> None:
+    """Run the media process until it is told to stop."""
+    for library in ("aioice", "aiortc"):
+        logging.getLogger(library).setLevel(logging.WARNING)  # they tell every candidate pair at INFO
+    compat.offer_addresses(settings.candidate_addresses)
+    fan_out = await choose_fan_out(settings.fan_out)
+    async with AsyncExitStack() as stack:
+        streams = _streams(settings)
+        for name, stream in streams.items():
+            await start(stack, stream.run(), f"stream {name}")
+
+        def on_change() -> None:
+            feed.changed()
+
+        health = Health(SERVICE, _probes(settings, streams))
+        peers = Peers(
+            {name: stream.hub for name, stream in streams.items()},
+            fan_out,
+            Limits(settings.max_viewers, settings.setup_seconds, settings.silence_seconds),
+            on_change,
+        )
+        await start(stack, peers.watch(), "peers")
+        stack.push_async_callback(peers.close_all)
+        book = StatusBook(settings, health, peers)
+        feed = StatusFeed(book.build)
+        health.on_change(feed.changed)
+        metrics.export(peers, [stream.hub for stream in streams.values()])
+
+        def on_drain() -> None:
+            book.drain()
+            feed.changed()
+
+        def register(server: grpc.aio.Server) -> str:
+            servicer = MediaServicer(settings, peers, book, feed)  # type: ignore[abstract]  # the rest is UNIMPLEMENTED
+            media_pb2_grpc.add_MediaServiceServicer_to_server(servicer, server)
+            return SERVICE
+
+        await serve(settings, health, register, on_drain=on_drain, on_stop=feed.close)
+
+
+async def choose_fan_out(wanted: str) -> str:
+    """Take the fastest way of sending that works here, and say which."""
+    if wanted != "stock":
+        try:
+            compat.self_test()
+            await compat.self_test_peer()
+        except compat.Missing as error:
+            log.warning("shared fan-out not possible", extra={"reason": str(error)})
+            wanted = "stock"
+    if wanted == "auto" and not can_segment():
+        wanted = "plain"
+    log.info("fan-out", extra={"way": wanted})
+    return wanted
+
+
+def _streams(settings: MediaSettings) -> dict[str, Stream]:
+    origin = Origin(settings.source)
+    if settings.mode != "stream" or origin.kind == "none":
+        return {}
+    encoding = Encoding(
+        settings.video_width,
+        settings.video_height,
+        settings.video_fps,
+        settings.video_bitrate,
+        settings.audio_bitrate,
+        settings.passthrough_video,
+    )
+    return {settings.stream: Stream(origin, encoding, loop_file=settings.loop)}
+
+
+def _probes(settings: MediaSettings, streams: dict[str, Stream]) -> list[Probe]:
+    probes = []
+    if settings.mode == "stream":
+        checks = [stream.source.check for stream in streams.values()] or [_no_source]
+        probes += [Probe(SOURCE, check, timeout_seconds=5.0) for check in checks]
+    if settings.turn != "false":
+        ask = partial(turn.ask, settings.host, settings.turn_port)
+        probes.append(Probe(TURN, ask, timeout_seconds=1.0, required=False))
+    return probes
+
+
+async def _no_source() -> None:
+    raise LookupError("stream mode requires --source or media.source")
+
+
+async def start(stack: AsyncExitStack, work: Coroutine[object, object, None], name: str) -> None:
+    """Run something in the background until the stack unwinds."""
+    task = asyncio.create_task(work, name=name)
+
+    async def end() -> None:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    stack.push_async_callback(end)
+
+
+if __name__ == "__main__":
+    uvloop.run(run(load(MediaSettings, sys.argv[1:])))

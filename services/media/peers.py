@@ -1,0 +1,144 @@
+"""The set of live peers: add, count, close one, close all."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from services.media.fanout import Hub
+from services.media.offer import parse
+from services.media.peer import Peer, State
+
+CHECK_SECONDS = 0.5
+_MOST_ANSWERS_AT_ONCE = 8
+
+log = logging.getLogger(__name__)
+
+
+class UnknownStream(Exception):
+    """There is no stream of that name."""
+
+
+class UnknownPeer(Exception):
+    """There is no peer of that id, or not any more."""
+
+
+class Full(Exception):
+    """No session can be taken now."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Calls so far; ``total``, ``peak`` and ``failed`` never fall."""
+
+    active: int
+    total: int
+    peak: int
+    failed: int
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How many peers there may be and how long they may be silent."""
+
+    most: int
+    setup_seconds: float
+    silence_seconds: float
+
+
+class Peers:
+    """Every peer from its answer to its end.
+
+    A peer that does not connect within ``setup_seconds`` of its answer, or that was heard once and then is silent
+    for ``silence_seconds``, is closed: aiortc itself would keep both for ever or for half a minute.
+    """
+
+    def __init__(self, hubs: dict[str, Hub], fan_out: str, limits: Limits, on_change: Callable[[], None]) -> None:
+        self._hubs = hubs
+        self._fan_out = fan_out
+        self._limits = limits
+        self._on_change = on_change
+        self._peers: dict[str, Peer] = {}
+        self._answering = asyncio.Semaphore(_MOST_ANSWERS_AT_ONCE)
+        self._total = self._peak = self._failed = 0
+        self._refusing = False
+
+    async def view(self, stream: str, offer_text: str) -> tuple[Peer, str]:
+        """Add a viewer of a stream; tells the peer and the answer for it.
+
+        Raises ``UnknownStream``, ``Full``, or what ``offer.parse`` and ``Peer.answer`` raise.
+        """
+        if stream not in self._hubs:
+            raise UnknownStream("no such stream")
+        offer = parse(offer_text)
+        offer.wanted()
+        if self._refusing or len(self._peers) >= self._limits.most:
+            raise Full("no session can be taken now")
+        peer = Peer(self._hubs[stream], stream, self._fan_out, self._note)
+        self._peers[peer.id] = peer
+        try:
+            async with self._answering:
+                answer = await peer.answer(offer, self._limits.setup_seconds)
+        except BaseException:  # whatever happened, also a caller that left: nothing may stay behind
+            self._forget(peer)
+            await asyncio.shield(peer.close())
+            raise
+        self._total += 1
+        self._on_change()
+        return peer, answer
+
+    async def close(self, peer_id: str) -> None:
+        """End one peer; raises ``UnknownPeer``."""
+        peer = self._peers.get(peer_id)
+        if peer is None or peer.state in (State.ENDING, State.ENDED):
+            raise UnknownPeer("no such session")
+        await asyncio.shield(peer.close())
+
+    async def close_all(self) -> None:
+        """Take no more peers and end those there are."""
+        self._refusing = True
+        await asyncio.gather(*(peer.close() for peer in tuple(self._peers.values())))
+
+    async def watch(self) -> None:
+        """Close peers that never connected or went silent, until cancelled."""
+        while True:
+            await asyncio.sleep(CHECK_SECONDS)
+            now = time.monotonic()
+            for peer in tuple(self._peers.values()):
+                if reason := self._overdue(peer, now):
+                    log.info("peer dropped", extra={"session": peer.id[:6], "reason": reason})
+                    peer.close()
+                else:
+                    peer.refresh()
+
+    def counts(self) -> Counts:
+        """Count the calls."""
+        active = sum(peer.state is State.ACTIVE for peer in self._peers.values())
+        return Counts(active, self._total, self._peak, self._failed)
+
+    def listed(self) -> list[Peer]:
+        """List every peer that has not ended, oldest first."""
+        return list(self._peers.values())
+
+    def _overdue(self, peer: Peer, now: float) -> str:
+        if peer.state is State.CONNECTING and now - peer.answered_at > self._limits.setup_seconds:
+            return "never connected"
+        if (
+            peer.state is State.ACTIVE
+            and peer.heard_at is not None
+            and now - peer.heard_at > self._limits.silence_seconds
+        ):
+            return "silent"
+        return ""
+
+    def _note(self, peer: Peer) -> None:
+        if peer.state is State.ENDED and peer.id in self._peers:
+            self._failed += not peer.was_active
+            self._forget(peer)
+        self._peak = max(self._peak, self.counts().active)
+        log.info("peer state", extra={"session": peer.id[:6], "state": peer.state.name.lower()})
+        self._on_change()
+
+    def _forget(self, peer: Peer) -> None:
+        self._peers.pop(peer.id, None)

@@ -1,0 +1,129 @@
+"""gRPC edge of the peers and of the status document."""
+
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+
+from gen.media.v1 import media_pb2, media_pb2_grpc
+from runtime.status import StatusFeed
+from services.media import turn
+from services.media.offer import NoCommonCodec, UnusableOffer
+from services.media.peer import Peer, SetUpTimeout, State
+from services.media.peers import Full, Peers, UnknownPeer, UnknownStream
+from services.media.settings import MediaSettings
+from services.media.status import StatusBook
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+ID_PREFIX = 6
+
+_CODES = {
+    UnusableOffer: grpc.StatusCode.INVALID_ARGUMENT,
+    NoCommonCodec: grpc.StatusCode.UNIMPLEMENTED,
+    UnknownStream: grpc.StatusCode.NOT_FOUND,
+    UnknownPeer: grpc.StatusCode.NOT_FOUND,
+    Full: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    SetUpTimeout: grpc.StatusCode.ABORTED,
+}
+_STATES = {
+    State.CONNECTING: media_pb2.Session.STATE_CONNECTING,
+    State.ACTIVE: media_pb2.Session.STATE_ACTIVE,
+    State.ENDING: media_pb2.Session.STATE_ENDING,
+    State.ENDED: media_pb2.Session.STATE_ENDING,
+}
+
+
+class MediaServicer(media_pb2_grpc.MediaServiceServicer):
+    """Answers for the media process; what it does not do yet is left UNIMPLEMENTED."""
+
+    def __init__(
+        self,
+        settings: MediaSettings,
+        peers: Peers,
+        book: StatusBook,
+        feed: StatusFeed[media_pb2.MediaStatus],
+    ) -> None:
+        self._settings = settings
+        self._peers = peers
+        self._book = book
+        self._feed = feed
+
+    async def View(self, request: media_pb2.ViewRequest, context: Context) -> media_pb2.ViewResponse:
+        """Answer a viewer's offer."""
+        try:
+            peer, answer = await self._peers.view(request.stream or self._settings.stream, request.offer_sdp)
+        except tuple(_CODES) as error:
+            await context.abort(_CODES[type(error)], str(error))
+        return media_pb2.ViewResponse(session_id=peer.id, answer_sdp=answer)
+
+    async def Close(self, request: media_pb2.CloseRequest, context: Context) -> media_pb2.CloseResponse:
+        """End a session."""
+        try:
+            await self._peers.close(request.session_id)
+        except UnknownPeer as error:
+            await context.abort(_CODES[type(error)], str(error))
+        return media_pb2.CloseResponse()
+
+    async def ListSessions(
+        self,
+        request: media_pb2.ListSessionsRequest,  # noqa: ARG002
+        context: Context,  # noqa: ARG002
+    ) -> media_pb2.ListSessionsResponse:
+        """List the sessions, oldest first."""
+        return media_pb2.ListSessionsResponse(sessions=[_session(peer) for peer in self._peers.listed()])
+
+    async def GetReadiness(
+        self,
+        request: media_pb2.GetReadinessRequest,  # noqa: ARG002
+        context: Context,  # noqa: ARG002
+    ) -> media_pb2.GetReadinessResponse:
+        """Tell the preflight report."""
+        return media_pb2.GetReadinessResponse(preflight=self._book.readiness())
+
+    async def GetConfig(
+        self,
+        request: media_pb2.GetConfigRequest,  # noqa: ARG002
+        context: Context,  # noqa: ARG002
+    ) -> media_pb2.GetConfigResponse:
+        """Tell what a browser needs to call, with credentials minted now."""
+        settings = self._settings
+        credentials = turn.mint(
+            settings.turn_secret.get_secret_value(), settings.turn_username, settings.turn_ttl_seconds, time.time()
+        )
+        return media_pb2.GetConfigResponse(
+            turn=self._book.turn(),
+            turn_username=credentials.username,
+            turn_credential=credentials.credential,
+            turn_ttl_seconds=credentials.ttl_seconds,
+            stun_urls=settings.stun_urls,
+        )
+
+    async def GetStatus(
+        self,
+        request: media_pb2.GetStatusRequest,  # noqa: ARG002
+        context: Context,  # noqa: ARG002
+    ) -> media_pb2.GetStatusResponse:
+        """Tell the status document once."""
+        return media_pb2.GetStatusResponse(status=self._feed.build())
+
+    async def WatchStatus(
+        self,
+        request: media_pb2.WatchStatusRequest,  # noqa: ARG002
+        context: Context,  # noqa: ARG002
+    ) -> AsyncIterator[media_pb2.WatchStatusResponse]:
+        """Tell the status document at once and on every change."""
+        async for document in self._feed.watch():
+            yield media_pb2.WatchStatusResponse(status=document)
+
+
+def _session(peer: Peer) -> media_pb2.Session:
+    session = media_pb2.Session(
+        id_prefix=peer.id[:ID_PREFIX],
+        stream=peer.stream,
+        direction=media_pb2.Session.DIRECTION_VIEW,
+        state=_STATES[peer.state],
+    )
+    session.started_at.FromDatetime(peer.started_at)
+    return session

@@ -1,0 +1,114 @@
+"""What the media process can be told, by its own names and by the documented ``ICEY_*`` variables."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AliasChoices, BeforeValidator, Field, SecretStr
+
+from runtime.settings import BackendSettings
+
+DEMO_CREDENTIAL = "icey"
+MOST_TTL_SECONDS = 86_400
+
+
+def _documented(variable: str, field: str) -> AliasChoices:
+    return AliasChoices(f"PULSEGATE_MEDIA_{field.upper()}", f"ICEY_{variable}")
+
+
+def _auto_is_true(value: object) -> object:
+    return True if value == "auto" else value
+
+
+Loop = Annotated[bool, BeforeValidator(_auto_is_true)]
+
+
+class MediaSettings(BackendSettings):
+    """Settings of the media process; the HTTP listener, its TLS, token and page belong to the gateway."""
+
+    process: ClassVar[str] = "media"
+
+    address: str = Field("127.0.0.1:50052", description="gRPC listener, host:port; port 0 picks a free one")
+    metrics_address: str = Field("127.0.0.1:9102", description="Prometheus listener, host:port; empty for none")
+    config_file: str = Field(
+        "",
+        description="documented JSON file; must exist if given",
+        validation_alias=_documented("CONFIG", "config_file"),
+    )
+    host: str = Field(
+        "127.0.0.1",
+        description="documented bind host of HTTP and TURN: where TURN is looked for and what the config says of it",
+        validation_alias=_documented("HOST", "host"),
+    )
+
+    mode: Literal["stream", "record", "relay"] = Field(
+        "stream",
+        description="stream a source, record or relay a publisher",
+        validation_alias=_documented("MODE", "mode"),
+    )
+    source: str = Field(
+        "testsrc",
+        description="`testsrc` for the built-in picture and tone, or a file or URL",
+        validation_alias=_documented("SOURCE", "source"),
+    )
+    record_dir: str = Field(
+        "./recordings", description="folder of recordings", validation_alias=_documented("RECORD_DIR", "record_dir")
+    )
+    loop: Loop = Field(
+        default=True, description="start a file again at its end", validation_alias=_documented("LOOP", "loop")
+    )
+    stream: str = Field("live", min_length=1, description="name of the default stream")
+    passthrough_video: bool = Field(
+        default=True, description="send H.264 that every browser can decode as it is instead of encoding it again"
+    )
+    video_width: int = Field(1280, ge=64, le=3840, description="largest picture width")
+    video_height: int = Field(720, ge=64, le=2160, description="largest picture height")
+    video_fps: int = Field(30, ge=1, le=60, description="most pictures per second")
+    video_bitrate: int = Field(2_000_000, ge=50_000, le=50_000_000, description="bits per second of encoded video")
+    audio_bitrate: int = Field(128_000, ge=6_000, le=510_000, description="bits per second of encoded audio")
+
+    vision_enabled: bool = Field(default=False, description="detect motion")
+    speech_enabled: bool = Field(default=False, description="detect speech")
+
+    turn: Literal["auto", "true", "false"] = Field(
+        "auto",
+        description="whether viewers are told to use TURN; auto: while a TURN server answers on host and turn_port",
+        validation_alias=_documented("TURN", "turn"),
+    )
+    turn_port: int = Field(
+        3478,
+        ge=1,
+        le=65535,
+        description="port of the TURN server",
+        validation_alias=_documented("TURN_PORT", "turn_port"),
+    )
+    turn_external_ip: str = Field(
+        "",
+        description="address by which viewers reach the TURN server",
+        validation_alias=_documented("TURN_EXTERNAL_IP", "turn_external_ip"),
+    )
+    turn_secret: SecretStr = Field(
+        SecretStr(""),
+        description="shared with the TURN server; credentials are then minted for a limited time",
+        validation_alias=_documented("TURN_SECRET", "turn_secret"),
+    )
+    turn_username: str = Field("", description="suffix of minted TURN user names")
+    turn_ttl_seconds: int = Field(3600, description="validity of minted TURN credentials, a day at most")
+    turn_local_relay: bool = Field(default=False, description="let TURN relay to private addresses")
+    stun_urls: tuple[str, ...] = Field(
+        ("stun:stun.l.google.com:19302",), description="STUN servers viewers are told of; this process asks none"
+    )
+
+    peer_id: str = Field("server", min_length=1, description="id of the server as signalling clients see it")
+    peer_name: str = Field("Icey Server", min_length=1, description="name of the server as signalling clients see it")
+    intelligence_as_object: bool = Field(
+        default=False, description="show counters in place of the two documented booleans of `intelligence`"
+    )
+
+    candidate_addresses: tuple[str, ...] = Field(
+        (), description="addresses offered to viewers; empty for every interface, loopback only if there is no other"
+    )
+    max_viewers: int = Field(1000, ge=1, description="sessions at once; one more is refused")
+    setup_seconds: float = Field(10.0, gt=0, description="time a viewer gets to connect after its answer")
+    silence_seconds: float = Field(8.0, gt=0, description="time without a receiver report until a viewer is dropped")
+    fan_out: Literal["auto", "plain", "stock"] = Field(
+        "auto", description="how packets leave: auto takes the fastest way that works here"
+    )

@@ -1,0 +1,145 @@
+"""What the media process says of itself, in the words of the contract."""
+
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+import av
+from cryptography.hazmat.backends.openssl import backend as openssl
+
+from gen.media.v1 import media_pb2
+from runtime.health import Component, Health
+from services.media import preflight, scrub
+from services.media.origin import Origin
+from services.media.peers import Peers
+from services.media.settings import MediaSettings
+
+SOURCE, TURN, RECORD_DIR = "media.source", "media.turn", "media.record_dir"
+LOCAL_FILE_GONE = "Local media source not found:"
+
+_MODES = {
+    "stream": media_pb2.MODE_STREAM,
+    "record": media_pb2.MODE_RECORD,
+    "relay": media_pb2.MODE_RELAY,
+}
+_RESULTS = {
+    "pass": media_pb2.Check.RESULT_PASS,
+    "warn": media_pb2.Check.RESULT_WARN,
+    "fail": media_pb2.Check.RESULT_FAIL,
+}
+
+
+class StatusBook:
+    """Builds the status document from settings, health and peers; nothing in it ticks."""
+
+    def __init__(self, settings: MediaSettings, health: Health, peers: Peers) -> None:
+        self._settings = settings
+        self._health = health
+        self._peers = peers
+        self._origin = Origin(settings.source)
+        self._started_at = datetime.now(UTC)
+        self._draining = False
+        self._on_drain: list[Callable[[], None]] = []
+
+    def drain(self) -> None:
+        """Say from now on that the process is ending."""
+        self._draining = True
+
+    def turn_enabled(self) -> bool:
+        """Whether viewers are told to use TURN."""
+        if self._settings.turn == "auto":
+            return self._health.serving(TURN)
+        return self._settings.turn == "true"
+
+    def turn(self) -> media_pb2.Turn:
+        """Describe the TURN server as viewers are to use it."""
+        settings = self._settings
+        return media_pb2.Turn(
+            enabled=self.turn_enabled(),
+            host=settings.turn_external_ip or settings.host,
+            port=settings.turn_port,
+            external_ip=settings.turn_external_ip,
+            local_relay=settings.turn_local_relay,
+        )
+
+    def readiness(self) -> media_pb2.Preflight:
+        """Make the report from what is known now."""
+        report = preflight.report(self._facts())
+        return media_pb2.Preflight(
+            checks=[
+                media_pb2.Check(name=check.name, result=_RESULTS[check.result], detail=check.detail)
+                for check in report.checks
+            ],
+            warnings=report.warnings,
+            degraded=report.degraded,
+        )
+
+    def build(self) -> media_pb2.MediaStatus:
+        """Build the whole document."""
+        settings, counts = self._settings, self._peers.counts()
+        document = media_pb2.MediaStatus(
+            version=version("pulsegate"),
+            pid=os.getpid(),
+            state=media_pb2.MediaStatus.STATE_DRAINING if self._draining else media_pb2.MediaStatus.STATE_RUNNING,
+            mode=_MODES[settings.mode],
+            peer=media_pb2.Peer(id=settings.peer_id, name=settings.peer_name, type="server"),
+            sessions=media_pb2.Sessions(
+                active=counts.active, total=counts.total, peak=counts.peak, failed=counts.failed
+            ),
+            preflight=self.readiness(),
+            source=media_pb2.Source(value=self._origin.shown, kind=self._origin.kind, remote=self._origin.remote),
+            loop=settings.loop,
+            record_dir=scrub.record_dir(settings.record_dir),
+            turn=self.turn(),
+            config=media_pb2.ConfigFile(path="config.json", exists=False, valid=True),
+            intelligence=media_pb2.Intelligence(
+                vision_enabled=settings.vision_enabled,
+                speech_enabled=settings.speech_enabled,
+                as_object=settings.intelligence_as_object,
+            ),
+            health=[_component(component) for component in self._health.report()],
+        )
+        document.started_at.FromDatetime(self._started_at)
+        return document
+
+    def _facts(self) -> preflight.Facts:
+        settings = self._settings
+        lost = self._reason(SOURCE)
+        return preflight.Facts(
+            mode=settings.mode,
+            origin=self._origin,
+            source_error=lost,
+            source_missing=lost.startswith(LOCAL_FILE_GONE),
+            config_path="./config.json",
+            config_found=False,
+            config_error="",
+            config_warnings=(),
+            openssl=openssl.openssl_version_text().removeprefix("OpenSSL "),
+            libavformat=".".join(str(part) for part in av.library_versions["libavformat"])
+            + f" ({av.ffmpeg_version_info})",
+            host=settings.host,
+            turn_enabled=self.turn_enabled(),
+            turn_external_ip=settings.turn_external_ip,
+            turn_secret=bool(settings.turn_secret.get_secret_value()),
+            turn_required=settings.turn == "true",
+            turn_error=self._reason(TURN),
+            vision=settings.vision_enabled,
+            speech=settings.speech_enabled,
+            record_dir_error=self._reason(RECORD_DIR),
+        )
+
+    def _reason(self, name: str) -> str:
+        """Tell why a component does not serve; empty while it does or is not looked at."""
+        for component in self._health.report():
+            if component.name == name and not component.serving:
+                return component.last_error
+        return ""
+
+
+def _component(component: Component) -> media_pb2.ComponentHealth:
+    message = media_pb2.ComponentHealth(
+        name=component.name, serving=component.serving, last_error=scrub.text(component.last_error)
+    )
+    message.since.FromDatetime(component.since)
+    return message
