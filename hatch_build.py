@@ -1,5 +1,6 @@
 """Generate the Python side of the contracts whenever the distribution is built."""
 
+import os
 import shutil
 import sys
 from importlib.resources import files
@@ -19,7 +20,8 @@ def generate(root: Path) -> None:
     staging = root / "build" / "gen"
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
-    plugins = Path(sys.executable).parent
+    # In pip's build environment scripts are on the path only, in a virtual environment beside its Python only.
+    typing_plugin = shutil.which("protoc-gen-mypy_grpc", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     arguments = [
         "protoc",
         f"-Igen={root / 'protos'}",
@@ -28,11 +30,8 @@ def generate(root: Path) -> None:
         f"--grpc_python_out={staging}",
         f"--pyi_out={staging}",
     ]
-    if (plugins / "protoc-gen-mypy_grpc").exists():
-        arguments += [
-            f"--plugin=protoc-gen-mypy_grpc={plugins / 'protoc-gen-mypy_grpc'}",
-            f"--mypy_grpc_out=quiet:{staging}",
-        ]
+    if typing_plugin:
+        arguments += [f"--plugin=protoc-gen-mypy_grpc={typing_plugin}", f"--mypy_grpc_out=quiet:{staging}"]
     arguments += [f"gen/{contract.relative_to(root / 'protos')}" for contract in contracts]
     if protoc.main(arguments) != 0:
         raise SystemExit("the contracts in protos/ do not compile")
