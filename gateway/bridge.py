@@ -25,7 +25,7 @@ LOOK_OUT_SECONDS = 0.05
 log = logging.getLogger(__name__)
 
 
-class ClientLeft(Exception):  # noqa: N818  not an error of ours
+class ClientLeft(Exception):
     """The client closed its connection before the request was whole."""
 
 

@@ -65,6 +65,11 @@ class GatewaySettings(Settings):
         validation_alias=_documented("media_token", "ICEY_AUTH_TOKEN"),
         description="token of the media API; empty leaves it open",
     )
+    media_web_root: str = Field(
+        "",
+        validation_alias=_documented("media_web_root", "ICEY_WEB_ROOT"),
+        description="folder of the media page; empty for the bundled one",
+    )
     llmproxy_key: SecretStr = Field(
         SecretStr(""),
         validation_alias=_documented("llmproxy_key", "CCPROXY_API_KEY", "CCPROXY_APIKEY", "APIKEY"),

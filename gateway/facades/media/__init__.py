@@ -1,0 +1,64 @@
+"""icey-server, as its documentation and the clients it has fix it."""
+
+from pathlib import Path
+from typing import Any
+
+from flask import Blueprint, Response, abort, request, send_from_directory
+
+from gateway.backend import Backend
+from gateway.facade import Facade
+from gateway.facades.media import access, reports, whep
+from gateway.facades.media.errors import error_response
+from gateway.facades.media.payloads import Listener
+from gateway.settings import GatewaySettings
+from gen.media.v1 import media_pb2 as messages
+from gen.media.v1 import media_pb2_grpc as rpc
+
+BUNDLED_PAGE = Path(__file__).parent / "page"
+PAGE_POLICY = "default-src 'self'; img-src 'self' data:"
+
+
+def create_blueprint(backend: Backend[Any], settings: GatewaySettings) -> Blueprint:
+    """Make the documented routes, WHEP and the page."""
+    media = Blueprint("media", __name__)
+    token = settings.media_token.get_secret_value().encode()
+    root = Path(settings.media_web_root).absolute() if settings.media_web_root else BUNDLED_PAGE
+
+    def listener() -> Listener:
+        host, port = settings.listener("media")
+        return Listener(
+            host,
+            port or int(request.environ["SERVER_PORT"]),
+            settings.media_web_root or str(BUNDLED_PAGE),
+            has_page=(root / "index.html").is_file(),
+        )
+
+    access.guard(media, token)
+    reports.add_routes(media, backend, listener)
+    whep.add_routes(media, backend, cross_origin=bool(token))
+
+    @media.get("/")
+    @media.get("/<path:name>")
+    def page(name: str = "index.html") -> Response:
+        """Serve a file of the web root."""
+        if ".." in name:
+            abort(403)
+        response = send_from_directory(root, name)
+        if root is BUNDLED_PAGE:
+            response.headers["Content-Security-Policy"] = PAGE_POLICY
+        return response
+
+    return media
+
+
+FACADE = Facade(
+    name="media",
+    service="media.v1.MediaService",
+    stub=rpc.MediaServiceStub,
+    watch_status=lambda channel: rpc.MediaServiceStub(channel).WatchStatus(messages.WatchStatusRequest()),
+    components=("media.source",),
+    create_blueprint=create_blueprint,
+    error_response=error_response,
+    snapshot_paths=frozenset({"/api/health", "/api/ready", "/api/status"}),
+    snapshot_headers=access.HEADERS,
+)

@@ -1,0 +1,56 @@
+"""How the media server tells an error: as JSON to API and signalling, with an empty body elsewhere."""
+
+import grpc
+from flask import Response, jsonify, request
+
+from gateway.errors import BackendError
+from gateway.facades.media import payloads
+from gateway.facades.media.access import signalling
+
+SDP = "application/sdp"
+
+_WORDS = {
+    400: "bad_request",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    406: "not_acceptable",
+    409: "conflict",
+    413: "too_large",
+    415: "unsupported_media_type",
+    500: "internal",
+    501: "not_implemented",
+    503: "unavailable",
+    504: "timeout",
+}
+
+# What a refused offer means to a player, where that differs from what the code means elsewhere.
+_OFFER_STATUS = {
+    grpc.StatusCode.FAILED_PRECONDITION: 409,
+    grpc.StatusCode.UNIMPLEMENTED: 406,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: 503,
+    grpc.StatusCode.ABORTED: 503,
+    grpc.StatusCode.CANCELLED: 503,
+}
+
+
+def error_response(status: int, error: Exception) -> Response:
+    """Tell an error; 404, 405 and the like of the page have no body, as documented."""
+    of_session = signalling(request.path)
+    if not (request.path.startswith("/api/") or of_session):
+        return Response(status=status)
+    if of_session and isinstance(error, BackendError):
+        status = _OFFER_STATUS.get(error.code, status)
+    response = jsonify(payloads.error(_WORDS.get(status, "error")))
+    response.status_code = status
+    if of_session:
+        response.headers.update(_HINTS.get(status, {}))
+    return response
+
+
+_HINTS: dict[int, dict[str, str]] = {
+    401: {"WWW-Authenticate": "Bearer"},
+    415: {"Accept-Post": SDP},
+    503: {"Retry-After": "2"},
+}
