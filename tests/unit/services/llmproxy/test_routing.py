@@ -1,0 +1,100 @@
+import pytest
+
+from services.llmproxy.routing import Candidate, NoRouteError, Route, Table, alias, route, thinks
+
+ANTHROPIC = Candidate("anthropic")
+OPENAI = Candidate("openai", ("gpt-4o", "gpt-4o-mini"))
+LOCAL = Candidate("local", ("smollm2",), embedded=True)
+ROUTES = {
+    "default": Route("anthropic", "claude-default", {"temperature": 0.5}),
+    "longContext": Route("openai", "gpt-long"),
+    "background": Route("openai", "gpt-4o-mini"),
+    "think": Route("anthropic", "claude-thinks"),
+    "named": Route("openai", ""),
+}
+
+
+def chosen(model, *, routes=None, tokens=0, candidates=(ANTHROPIC, OPENAI, LOCAL), adaptive=False, **fields):
+    table = Table(candidates, ROUTES if routes is None else routes, adaptive_thinks=adaptive)
+    target = route(table, {"model": model, **fields}, lambda: tokens)
+    return target.provider, target.model
+
+
+@pytest.mark.parametrize(
+    ("model", "fields", "tokens", "expected"),
+    [
+        ("openai,gpt-4o", {}, 0, ("openai", "gpt-4o")),
+        (" openai , gpt-4o ", {}, 0, ("openai", "gpt-4o")),
+        ("openai,a,b", {}, 0, ("openai", "a,b")),
+        ("named", {}, 0, ("openai", "named")),
+        ("named", {}, 60_001, ("openai", "named")),
+        ("claude-3-5-haiku", {}, 60_001, ("openai", "gpt-long")),
+        ("claude-opus-4-8", {}, 60_000, ("anthropic", "claude-default")),
+        ("claude-3-5-haiku-20241022", {}, 0, ("openai", "gpt-4o-mini")),
+        ("claude-haiku-4-5-20251001", {"thinking": True}, 0, ("openai", "gpt-4o-mini")),
+        ("my-haiku", {}, 0, ("anthropic", "claude-default")),
+        ("claude-opus-4-8", {"thinking": True}, 0, ("anthropic", "claude-thinks")),
+        ("claude-opus-4-8", {"thinking": {"type": "enabled"}}, 0, ("anthropic", "claude-thinks")),
+        ("claude-opus-4-8", {"thinking": {"type": "adaptive"}}, 0, ("anthropic", "claude-default")),
+        ("claude-opus-4-8", {"thinking": {"type": "disabled"}}, 0, ("anthropic", "claude-default")),
+        ("gpt-4o", {}, 0, ("anthropic", "claude-default")),
+        (alias("openai", "gpt-4o"), {}, 0, ("openai", "gpt-4o")),
+        (alias("openai", "gone"), {}, 0, ("anthropic", "claude-default")),
+    ],
+)
+def test_the_first_rule_that_hits_decides(model, fields, tokens, expected):
+    assert chosen(model, tokens=tokens, **fields) == expected
+
+
+def test_without_a_default_the_provider_that_lists_the_model_answers():
+    assert chosen("gpt-4o", routes={}) == ("openai", "gpt-4o")
+
+
+def test_without_a_default_a_provider_of_any_model_comes_before_the_embedded_one():
+    assert chosen("claude-opus-4-8", routes={}) == ("anthropic", "claude-opus-4-8")
+
+
+def test_with_nothing_configured_the_embedded_model_answers_whatever_was_asked_for():
+    assert chosen("claude-opus-4-8", routes={}, candidates=(LOCAL,)) == ("local", "smollm2")
+
+
+def test_the_embedded_model_can_be_asked_for_by_name():
+    assert chosen("smollm2", routes={}) == ("local", "smollm2")
+
+
+@pytest.mark.parametrize("model", ["gone,gpt-4o", "off,x", "openai,"])
+def test_an_explicit_provider_that_cannot_answer_is_no_route(model):
+    with pytest.raises(NoRouteError):
+        chosen(model, candidates=(OPENAI, Candidate("off", enabled=False)))
+
+
+def test_nobody_at_all_is_no_route_and_the_message_names_the_model():
+    with pytest.raises(NoRouteError, match="claude-x"):
+        chosen("claude-x", routes={}, candidates=(Candidate("off", enabled=False),))
+
+
+def test_a_route_to_a_disabled_provider_is_passed_over():
+    assert chosen("named", candidates=(ANTHROPIC, Candidate("openai", enabled=False))) == (
+        "anthropic",
+        "claude-default",
+    )
+
+
+def test_explicit_models_get_the_default_routes_parameters_and_others_their_own():
+    table = Table((ANTHROPIC, OPENAI), ROUTES)
+    assert route(table, {"model": "openai,gpt-4o"}, lambda: 0).parameters == {"temperature": 0.5}
+    assert route(table, {"model": "named"}, lambda: 0).parameters == {}
+
+
+def test_tokens_are_counted_only_where_a_route_depends_on_them():
+    def count():
+        pytest.fail("counted for nothing")
+
+    table = Table((ANTHROPIC,), {"default": Route("anthropic")})
+    assert route(table, {"model": "claude-x"}, count).provider == "anthropic"
+
+
+def test_adaptive_thinking_counts_by_option_only():
+    assert not thinks({"type": "adaptive"}, adaptive=False)
+    assert thinks({"type": "adaptive"}, adaptive=True)
+    assert not thinks("true", adaptive=True)
