@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 
 ICE_PACKAGE = "python3-zeroc-ice"
-ICE_BUILD_PACKAGES = ["g++", "libssl-dev", "libbz2-dev"]
+ICE_BUILD_PACKAGES = ["g++", "libbz2-dev", "libssl-dev"]
 TEST_PACKAGES = ["curl", "jq"]
 MODULES = Path("/usr/lib/python3/dist-packages")
+APT_GET = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120"]
 
 
 def ice_modules(modules: Path = MODULES) -> list[Path]:
@@ -30,11 +31,10 @@ def apt_get() -> list[str] | None:
     if not shutil.which("apt-get"):
         return None
     if os.geteuid() == 0:
-        return ["apt-get"]
-    if not shutil.which("sudo"):
-        return None
-    allowed = subprocess.run(["sudo", "-n", "true"], capture_output=True, check=False).returncode == 0
-    return ["sudo", "-n", "apt-get"] if allowed else None
+        return APT_GET
+    trial = ["sudo", "-n", "true"]
+    allowed = shutil.which("sudo") and subprocess.run(trial, capture_output=True, check=False).returncode == 0
+    return ["sudo", "-n", *APT_GET] if allowed else None
 
 
 def ice_fits() -> bool:
@@ -44,38 +44,42 @@ def ice_fits() -> bool:
     command = apt_get()
     if command is None:
         return False
-    if not _describe(ICE_PACKAGE):
+    if not _described(ICE_PACKAGE):
         _update(command)  # a fresh machine knows no packages yet
-    return python_of(_describe(ICE_PACKAGE)) == sys.version_info[:2]
+    return python_of(_described(ICE_PACKAGE)) == sys.version_info[:2]
 
 
 def install_missing() -> None:
-    """Install what the set-up and the tests want of Debian, or say what is missing and go on."""
-    wanted = TEST_PACKAGES + ([ICE_PACKAGE] if ice_fits() else ICE_BUILD_PACKAGES)
-    missing = [package for package in wanted if not _installed(package)]
-    if not missing:
-        return
+    """Install what the set-up and the tests want of Debian, or say what is missing: neither is a reason to stop."""
+    wanted = [*TEST_PACKAGES, *([ICE_PACKAGE] if ice_fits() else ICE_BUILD_PACKAGES)]
+    missing = _missing(wanted)
     command = apt_get()
-    if command is None:
-        print(f"debian: some of this may be missing, as far as dpkg knows: {' '.join(missing)}")
-        return
-    print(f"debian: installing {' '.join(missing)}")
-    _update(command)
-    subprocess.run([*command, "install", "-qq", "-y", "--no-install-recommends", *missing], check=True)
+    if missing and command:
+        _update(command)
+        _say(f"installing {' '.join(missing)}")
+        subprocess.run([*command, "install", "-y", "--no-install-recommends", *missing], check=False, stdout=sys.stderr)
+        missing = _missing(wanted)
+    if missing:
+        _say(f"not installed, so some tests are skipped or something is compiled: {' '.join(missing)}")
 
 
-def _describe(package: str) -> str:
+def _described(package: str) -> str:
     return subprocess.run(["apt-cache", "show", package], capture_output=True, check=False, text=True).stdout
 
 
-def _installed(package: str) -> bool:
-    query = ["dpkg-query", "--show", "--showformat=${db:Status-Status}", package]
-    return subprocess.run(query, capture_output=True, check=False, text=True).stdout == "installed"
+def _missing(packages: list[str]) -> list[str]:
+    query = ["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\n", *packages]
+    known = subprocess.run(query, capture_output=True, check=False, text=True).stdout.splitlines()
+    return [package for package in packages if f"{package} installed" not in known]
 
 
 def _update(command: list[str]) -> None:
-    print("debian: reading the lists of packages", file=sys.stderr)
-    subprocess.run([*command, "update", "-qq"], check=True, stdout=sys.stderr)
+    _say("reading the lists of packages")
+    subprocess.run([*command, "update"], check=False, stdout=sys.stderr)
+
+
+def _say(text: str) -> None:
+    print(f"debian: {text}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What many tests need: a condition to wait for, and the process's own time limits."""
 
 import asyncio
+import os
 from collections.abc import Callable
 
 import pytest
@@ -16,3 +17,12 @@ def until():
                 await asyncio.sleep(0.005)
 
     return wait_until
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session):
+    """Fail in CI where a developer's machine may skip: a test that did not run has proved nothing."""
+    report = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("CI") and report.stats.get("skipped"):
+        report.write_line("\nCI skips nothing: make the set-up install what these tests miss", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
