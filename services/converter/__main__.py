@@ -3,6 +3,7 @@
 import sys
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from importlib import resources
 from importlib.metadata import version
 from typing import ClassVar
 
@@ -14,7 +15,7 @@ from gen.converter.v1 import converter_pb2, converter_pb2_grpc
 from runtime import server, settings
 from runtime.health import Health, Probe
 from runtime.status import StatusFeed
-from services.converter import status
+from services.converter import catalogue, status
 from services.converter.ice import IceClient, IceServer
 from services.converter.servicer import ConverterServicer
 
@@ -52,8 +53,10 @@ async def main(told: Settings) -> None:
         )
         health.on_change(feed.changed)
 
+        known = catalogue.read((resources.files("services.converter") / "quantities.toml").read_text("utf-8"))
+
         def register(grpc_server: grpc.aio.Server) -> str:
-            servicer = ConverterServicer(feed)  # type: ignore[abstract]  # the exact RPCs answer UNIMPLEMENTED
+            servicer = ConverterServicer(feed, known)
             converter_pb2_grpc.add_ConverterServiceServicer_to_server(servicer, grpc_server)
             return SERVICE
 

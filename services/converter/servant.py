@@ -27,12 +27,12 @@ class ConversorServant(ConversorUnidades):  # type: ignore[misc]  # the class ex
         """List the units of a category as one text."""
         try:
             return ", ".join(units.units(categoria))
-        except units.UnknownCategoryError as error:
+        except units.UnknownCategory as error:
             raise UnidadInvalidaException(str(error)) from None
 
 
 def _convert(category: str, value: float, from_unit: str, to_unit: str) -> float:
     try:
         return units.convert(category, value, from_unit, to_unit)
-    except units.UnknownUnitError as error:
+    except units.UnknownUnit as error:
         raise UnidadInvalidaException(str(error)) from None

@@ -1,32 +1,42 @@
-"""The gRPC edge of the units."""
+"""The gRPC edge of the documented units and of the exact ones."""
 
-from collections.abc import AsyncIterator
-from typing import Any, TypeAlias
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Final, TypeAlias
 
 import grpc
 
 from gen.converter.v1 import converter_pb2, converter_pb2_grpc
 from runtime.status import StatusFeed
-from services.converter import units
+from services.converter import exact, units
+from services.converter.catalogue import Catalogue, Language, Quantity, Unit
 
 MAX_BATCH = 1024
 
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 
+LANGUAGES: Final[Mapping[str, Language]] = {"": "es", "es": "es", "en": "en"}
+REASONS: Final[Mapping[exact.Problem, converter_pb2.ConvertError.Reason]] = {
+    exact.Problem.UNKNOWN_QUANTITY: converter_pb2.ConvertError.REASON_UNKNOWN_CATEGORY,
+    exact.Problem.UNKNOWN_UNIT: converter_pb2.ConvertError.REASON_UNKNOWN_UNIT,
+    exact.Problem.INCOMPATIBLE_UNITS: converter_pb2.ConvertError.REASON_INCOMPATIBLE_UNITS,
+    exact.Problem.INVALID_VALUE: converter_pb2.ConvertError.REASON_INVALID_VALUE,
+}
+
 
 class ConverterServicer(converter_pb2_grpc.ConverterServiceServicer):
-    """Implement ``converter.v1.ConverterService`` over ``units`` and the status feed of the process."""
+    """Implement ``converter.v1.ConverterService`` over ``units``, ``exact`` and the status feed of the process."""
 
-    def __init__(self, feed: StatusFeed[converter_pb2.ConverterStatus]) -> None:
+    def __init__(self, feed: StatusFeed[converter_pb2.ConverterStatus], catalogue: Catalogue) -> None:
         self._feed = feed
+        self._catalogue = catalogue
 
     async def Convert(self, request: converter_pb2.ConvertRequest, context: Context) -> converter_pb2.ConvertResponse:
         """Convert one documented quantity."""
         try:
             value = units.convert(request.category, request.value, request.from_unit, request.to_unit)
-        except units.UnknownCategoryError as error:
+        except units.UnknownCategory as error:
             await context.abort(grpc.StatusCode.NOT_FOUND, str(error))
-        except units.UnknownUnitError as error:
+        except units.UnknownUnit as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         return converter_pb2.ConvertResponse(value=value)
 
@@ -34,9 +44,20 @@ class ConverterServicer(converter_pb2_grpc.ConverterServiceServicer):
         self, request: converter_pb2.ConvertBatchRequest, context: Context
     ) -> converter_pb2.ConvertBatchResponse:
         """Convert many quantities, each with its own outcome."""
-        if len(request.conversions) > MAX_BATCH:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"more than {MAX_BATCH} conversions")
+        await _refuse_too_many(len(request.conversions), context)
         return converter_pb2.ConvertBatchResponse(outcomes=[_outcome(one) for one in request.conversions])
+
+    async def ConvertExact(
+        self, request: converter_pb2.ConvertExactRequest, context: Context
+    ) -> converter_pb2.ConvertExactResponse:
+        """Convert quantities exactly, each with its own outcome."""
+        await _refuse_too_many(len(request.conversions), context)
+        if request.language not in LANGUAGES:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "language must be es or en")
+        language = LANGUAGES[request.language]
+        return converter_pb2.ConvertExactResponse(
+            outcomes=[_exact_outcome(self._catalogue, one, language) for one in request.conversions]
+        )
 
     async def ListUnits(
         self, request: converter_pb2.ListUnitsRequest, context: Context
@@ -44,8 +65,18 @@ class ConverterServicer(converter_pb2_grpc.ConverterServiceServicer):
         """List the units of one documented category."""
         try:
             return converter_pb2.ListUnitsResponse(units=units.units(request.category))
-        except units.UnknownCategoryError as error:
+        except units.UnknownCategory as error:
             await context.abort(grpc.StatusCode.NOT_FOUND, str(error))
+
+    async def ListExactUnits(
+        self, request: converter_pb2.ListExactUnitsRequest, context: Context
+    ) -> converter_pb2.ListExactUnitsResponse:
+        """List one quantity or all, with their units."""
+        known = self._catalogue.quantities
+        if request.quantity and request.quantity not in known:
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"unknown quantity: {request.quantity}")
+        listed = [known[request.quantity]] if request.quantity else known.values()
+        return converter_pb2.ListExactUnitsResponse(quantities=[_quantity(quantity) for quantity in listed])
 
     async def GetStatus(
         self, _request: converter_pb2.GetStatusRequest, _context: Context
@@ -61,16 +92,72 @@ class ConverterServicer(converter_pb2_grpc.ConverterServiceServicer):
             yield converter_pb2.WatchStatusResponse(status=status)
 
 
+async def _refuse_too_many(conversions: int, context: Context) -> None:
+    if conversions > MAX_BATCH:
+        await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"more than {MAX_BATCH} conversions")
+
+
 def _outcome(request: converter_pb2.ConvertRequest) -> converter_pb2.ConvertOutcome:
     try:
         return converter_pb2.ConvertOutcome(
             value=units.convert(request.category, request.value, request.from_unit, request.to_unit)
         )
-    except units.UnknownCategoryError as error:
+    except units.UnknownCategory as error:
         return _failure(converter_pb2.ConvertError.REASON_UNKNOWN_CATEGORY, error)
-    except units.UnknownUnitError as error:
+    except units.UnknownUnit as error:
         return _failure(converter_pb2.ConvertError.REASON_UNKNOWN_UNIT, error)
 
 
 def _failure(reason: converter_pb2.ConvertError.Reason, error: Exception) -> converter_pb2.ConvertOutcome:
     return converter_pb2.ConvertOutcome(error=converter_pb2.ConvertError(reason=reason, message=str(error)))
+
+
+def _exact_outcome(
+    catalogue: Catalogue, request: converter_pb2.ExactConversion, language: Language
+) -> converter_pb2.ExactOutcome:
+    asked = exact.Conversion(
+        request.value,
+        request.from_unit,
+        request.to_unit,
+        request.quantity,
+        request.significant_digits or exact.DEFAULT_DIGITS,
+    )
+    try:
+        result = exact.convert(catalogue, asked, language)
+    except exact.CannotConvert as error:
+        return converter_pb2.ExactOutcome(
+            error=converter_pb2.ConvertError(
+                reason=REASONS[error.problem], message=str(error), suggestions=error.suggestions
+            )
+        )
+    return converter_pb2.ExactOutcome(
+        value=converter_pb2.ExactValue(
+            value=result.value,
+            decimal=result.decimal,
+            exact=result.exact,
+            quantity=result.from_unit.quantity,
+            from_unit=result.from_unit.symbol,
+            to_unit=result.to_unit.symbol,
+            warning=result.warning,
+        )
+    )
+
+
+def _quantity(quantity: Quantity) -> converter_pb2.Quantity:
+    return converter_pb2.Quantity(
+        name=quantity.name,
+        name_es=quantity.names["es"],
+        name_en=quantity.names["en"],
+        units=[_unit(unit) for unit in quantity.units],
+    )
+
+
+def _unit(unit: Unit) -> converter_pb2.Unit:
+    return converter_pb2.Unit(
+        symbol=unit.symbol,
+        name_es=unit.names["es"],
+        name_en=unit.names["en"],
+        aliases=unit.aliases,
+        factor=unit.plain_factor,
+        source=unit.source,
+    )

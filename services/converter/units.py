@@ -27,14 +27,14 @@ UNITS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-class UnknownCategoryError(Exception):
+class UnknownCategory(Exception):
     """The category is not documented; the text quotes it as received."""
 
     def __init__(self, category: str) -> None:
         super().__init__(f"Categoria '{category}' no existe. Disponibles: {', '.join(UNITS)}")
 
 
-class UnknownUnitError(Exception):
+class UnknownUnit(Exception):
     """A unit is not documented for its category; the text quotes it lower-cased."""
 
 
@@ -45,7 +45,7 @@ def convert(category: str, value: float, from_unit: str, to_unit: str) -> float:
     """
     known = category.lower()
     if known not in UNITS:
-        raise UnknownCategoryError(category)
+        raise UnknownCategory(category)
     source, target = from_unit.lower(), to_unit.lower()
     _check_units(known, source, target)
     if known == TEMPERATURE:
@@ -59,7 +59,7 @@ def units(category: str) -> tuple[str, ...]:
     try:
         return UNITS[category.lower()]
     except KeyError:
-        raise UnknownCategoryError(category) from None
+        raise UnknownCategory(category) from None
 
 
 def _check_units(category: str, source: str, target: str) -> None:
@@ -70,4 +70,4 @@ def _check_units(category: str, source: str, target: str) -> None:
         if unit not in valid
     ]
     if problems:
-        raise UnknownUnitError(f"{''.join(problems)}Validas: {', '.join(sorted(valid))}")
+        raise UnknownUnit(f"{''.join(problems)}Validas: {', '.join(sorted(valid))}")

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http.client import HTTPConnection
+from importlib import resources
 
 import grpc
 import pytest
@@ -26,7 +27,7 @@ from gateway.settings import GatewaySettings
 from gen.converter.v1 import converter_pb2_grpc
 from runtime.health import Health, HealthServicer
 from runtime.status import StatusFeed
-from services.converter import status
+from services.converter import catalogue, status
 from services.converter.servicer import ConverterServicer
 
 
@@ -126,8 +127,9 @@ class Rest:
         feed = StatusFeed(
             lambda: status.document(health, version="0", started_at=datetime.now(UTC), ice_address="localhost:10000")
         )
+        known = catalogue.read((resources.files("services.converter") / "quantities.toml").read_text("utf-8"))
         server = grpc.aio.server()
-        converter_pb2_grpc.add_ConverterServiceServicer_to_server(HangingServicer(feed), server)
+        converter_pb2_grpc.add_ConverterServiceServicer_to_server(HangingServicer(feed, known), server)
         health_pb2_grpc.add_HealthServicer_to_server(HealthServicer(health), server)
         port = server.add_insecure_port("127.0.0.1:0")
         await health.start()

@@ -1,5 +1,6 @@
 import asyncio
 from datetime import UTC, datetime
+from importlib import resources
 
 import grpc
 import pytest
@@ -8,9 +9,10 @@ from gen.converter.v1 import converter_pb2 as pb
 from gen.converter.v1 import converter_pb2_grpc
 from runtime.health import Health
 from runtime.status import StatusFeed
-from services.converter import status
+from services.converter import catalogue, status
 from services.converter.servicer import MAX_BATCH, ConverterServicer
 
+KNOWN = catalogue.read((resources.files("services.converter") / "quantities.toml").read_text("utf-8"))
 STARTED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
@@ -30,7 +32,7 @@ async def stub(health):
     )
     health.on_change(feed.changed)
     server = grpc.aio.server()
-    converter_pb2_grpc.add_ConverterServiceServicer_to_server(ConverterServicer(feed), server)
+    converter_pb2_grpc.add_ConverterServiceServicer_to_server(ConverterServicer(feed, KNOWN), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
@@ -133,3 +135,59 @@ async def test_watching_the_status_tells_that_ice_is_gone_and_why(stub, health):
         document = (await anext(watching)).status
     assert not document.ice.connected
     assert {one.name: one.last_error for one in document.health}["converter.ice"] == "Connection refused"
+
+
+async def test_exact_conversions_have_each_their_own_outcome_in_the_asked_language(stub):
+    answer = await stub.ConvertExact(
+        pb.ConvertExactRequest(
+            language="en",
+            conversions=[
+                pb.ExactConversion(value="-300", from_unit="celsius", to_unit="K", significant_digits=3),
+                pb.ExactConversion(value="1", from_unit="kelometre", to_unit="m"),
+                pb.ExactConversion(value="1", from_unit="m", to_unit="kg"),
+                pb.ExactConversion(value="x", from_unit="m", to_unit="km"),
+                pb.ExactConversion(value="1", from_unit="m", to_unit="km", quantity="x"),
+            ],
+        ),
+        timeout=5,
+    )
+    good, *bad = answer.outcomes
+    assert good.value == pb.ExactValue(
+        value=-26.85,
+        decimal="-26.8",
+        exact=False,
+        quantity="temperature",
+        from_unit="°C",
+        to_unit="K",
+        warning="Below absolute zero",
+    )
+    assert [one.error.reason for one in bad] == [
+        pb.ConvertError.REASON_UNKNOWN_UNIT,
+        pb.ConvertError.REASON_INCOMPATIBLE_UNITS,
+        pb.ConvertError.REASON_INVALID_VALUE,
+        pb.ConvertError.REASON_UNKNOWN_CATEGORY,
+    ]
+    assert (bad[0].error.message, bad[0].error.suggestions[0]) == ("Unknown unit: kelometre", "km")
+
+
+async def test_exact_conversions_speak_spanish_or_english_only(stub):
+    with pytest.raises(grpc.aio.AioRpcError) as failure:
+        await stub.ConvertExact(pb.ConvertExactRequest(language="fr"), timeout=5)
+    assert failure.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_exact_units_are_listed_with_factor_and_source(stub):
+    everything = (await stub.ListExactUnits(pb.ListExactUnitsRequest(), timeout=5)).quantities
+    assert [quantity.name for quantity in everything] == list(KNOWN.quantities)
+    (mass,) = (await stub.ListExactUnits(pb.ListExactUnitsRequest(quantity="mass"), timeout=5)).quantities
+    assert (mass.name_es, mass.name_en) == ("masa", "mass")
+    pound = next(unit for unit in mass.units if unit.symbol == "lb")
+    assert (pound.factor, pound.source) == ("45359237/100000000", "International yard and pound agreement, 1959")
+    celsius = next(unit for quantity in everything for unit in quantity.units if unit.symbol == "°C")
+    assert celsius.factor == ""
+
+
+async def test_units_of_an_unknown_quantity_are_not_found(stub):
+    with pytest.raises(grpc.aio.AioRpcError) as failure:
+        await stub.ListExactUnits(pb.ListExactUnitsRequest(quantity="x"), timeout=5)
+    assert failure.value.code() is grpc.StatusCode.NOT_FOUND

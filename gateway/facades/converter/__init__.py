@@ -1,0 +1,39 @@
+"""Conversor de Unidades Remoto: the documented REST API and what goes beyond it."""
+
+from typing import Any, NoReturn
+
+from flask import Blueprint, abort
+
+from gateway.backend import Backend
+from gateway.facade import Facade
+from gateway.facades.converter import conversions, exact
+from gateway.facades.converter.errors import error_response
+from gateway.settings import GatewaySettings
+from gen.converter.v1 import converter_pb2 as messages
+from gen.converter.v1 import converter_pb2_grpc as rpc
+
+
+def create_blueprint(backend: Backend[Any], settings: GatewaySettings) -> Blueprint:
+    """Make the documented routes and the exact ones."""
+    converter = Blueprint("converter", __name__)
+    conversions.add_routes(converter, backend, settings.converter_ice_address)
+    exact.add_routes(converter, backend)
+
+    @converter.get("/<path:_path>")
+    def nothing(_path: str) -> NoReturn:
+        """Answer 404 to every other GET, also where only another method is at home, as documented."""
+        abort(404)
+
+    return converter
+
+
+FACADE = Facade(
+    name="converter",
+    service="converter.v1.ConverterService",
+    stub=rpc.ConverterServiceStub,
+    watch_status=lambda channel: rpc.ConverterServiceStub(channel).WatchStatus(messages.WatchStatusRequest()),
+    components=("converter.ice",),
+    create_blueprint=create_blueprint,
+    error_response=error_response,
+    snapshot_paths=frozenset({"/api/status"}),
+)
