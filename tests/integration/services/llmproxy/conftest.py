@@ -7,11 +7,13 @@ import aiohttp
 import grpc
 import pytest
 from aiohttp import web
+from grpc_health.v1 import health_pb2_grpc
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from gen.llmproxy.v1 import llmproxy_pb2, llmproxy_pb2_grpc
-from runtime.health import Health
+from runtime.health import Health, HealthServicer
+from runtime.server import SERVER_OPTIONS
 from services.llmproxy.answers import Resources
 from services.llmproxy.build import Build
 from services.llmproxy.catalog import Catalog
@@ -79,11 +81,21 @@ async def upstream():
 class Proxy:
     """The backend as a client sees it, with its inner parts at hand."""
 
-    def __init__(self, stub, servicer, catalog, health):
+    def __init__(self, address, stub, servicer, catalog, health, server):
+        self.server = server
+        self.stopped = False
+        self.address = address
         self.stub = stub
         self.servicer = servicer
         self.catalog = catalog
         self.health = health
+
+    async def stop(self):
+        """Stop at once, as a process that dies does to its calls."""
+        self.health.drain()
+        await self.health.close()
+        await self.server.stop(None)
+        self.stopped = True
 
     def ask(self, body, **headers):
         named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -103,14 +115,22 @@ async def running(*providers, limits=None, engine=None, queue_limit=16, ping_sec
         catalog = Catalog(Configuration(providers, routes or {}), resources, health)
         servicer = LlmProxyServicer(catalog, health, Traffic(CollectorRegistry()), Build("1"), ping_seconds)
         catalog.on_change(servicer.feed.changed)
-        server = grpc.aio.server()
+        server = grpc.aio.server(options=SERVER_OPTIONS)
+        health_pb2_grpc.add_HealthServicer_to_server(HealthServicer(health), server)
         llmproxy_pb2_grpc.add_LlmProxyServiceServicer_to_server(servicer, server)
         port = server.add_insecure_port("127.0.0.1:0")
         await health.start()
         await server.start()
         try:
             async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-                yield Proxy(llmproxy_pb2_grpc.LlmProxyServiceStub(channel), servicer, catalog, health)
+                yield Proxy(
+                    f"127.0.0.1:{port}",
+                    llmproxy_pb2_grpc.LlmProxyServiceStub(channel),
+                    servicer,
+                    catalog,
+                    health,
+                    server,
+                )
         finally:
             servicer.feed.close()
             await health.close()
