@@ -5,18 +5,20 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from importlib import resources
 from importlib.metadata import version
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import grpc
 import uvloop
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from gen.converter.v1 import converter_pb2, converter_pb2_grpc
 from runtime import server, settings
 from runtime.health import Health, Probe
 from runtime.status import StatusFeed
 from services.converter import catalogue, status
-from services.converter.ice import IceClient, IceServer
+from services.converter.bridge import Bridge
+from services.converter.embedded import Embedded
+from services.converter.ice import IceClient, IceServer, checked_proxy
 from services.converter.servicer import ConverterServicer
 
 SERVICE = converter_pb2.DESCRIPTOR.services_by_name["ConverterService"].full_name
@@ -30,37 +32,52 @@ class Settings(settings.BackendSettings):
     address: str = Field("127.0.0.1:50051", description="gRPC listener, host:port; port 0 picks a free one")
     metrics_address: str = Field("127.0.0.1:9101", description="Prometheus listener, host:port; empty for none")
     ice_address: str = Field("127.0.0.1:10000", description="Ice listener, host:port; port 0 picks a free one")
+    ice_endpoint: Annotated[str, AfterValidator(checked_proxy)] = Field(
+        "", description="proxy of a foreign Ice server to speak for, instead of serving Ice: ConversorUnidades:tcp -h …"
+    )
 
 
 async def main(told: Settings) -> None:
-    """Serve Ice first, so that health knows the truth about it before gRPC listens."""
+    """Have Ice first, so that health knows the truth about it before gRPC listens."""
     started_at = datetime.now(UTC)
     async with AsyncExitStack() as stack:
-        try:
-            ice_server = IceServer(told.ice_address)
-        except OSError as error:
-            raise server.exit_on_bind_failure("Ice", told.ice_address, error) from None
-        stack.push_async_callback(ice_server.close)
-        ice_client = IceClient(ice_server.proxy)
-        stack.push_async_callback(ice_client.close)
-
-        health = Health(SERVICE, [Probe(status.ICE, ice_client.probe, interval_seconds=0.5)])
-        ice_client.on_lost = lambda: health.probe_now(status.ICE)
+        client = await _client(told, stack)
+        health = Health(SERVICE, [Probe(status.ICE, client.probe, interval_seconds=0.5)])
+        client.on_lost = lambda: health.probe_now(status.ICE)
         feed = StatusFeed(
             lambda: status.document(
-                health, version=version("pulsegate"), started_at=started_at, ice_address=ice_server.address
+                health,
+                version=version("pulsegate"),
+                started_at=started_at,
+                ice_address=client.address,
+                bridge=bool(told.ice_endpoint),
             )
         )
         health.on_change(feed.changed)
-
+        source = Bridge(client) if told.ice_endpoint else Embedded()
         known = catalogue.read((resources.files("services.converter") / "quantities.toml").read_text("utf-8"))
 
         def register(grpc_server: grpc.aio.Server) -> str:
-            servicer = ConverterServicer(feed, known)
+            servicer = ConverterServicer(source, known, feed)
             converter_pb2_grpc.add_ConverterServiceServicer_to_server(servicer, grpc_server)
             return SERVICE
 
         await server.serve(told, health, register, on_stop=feed.close)
+
+
+async def _client(told: Settings, stack: AsyncExitStack) -> IceClient:
+    """Make the client of the foreign server or, after starting it, of our own."""
+    try:
+        proxy = told.ice_endpoint
+        if not proxy:
+            embedded = IceServer(told.ice_address)
+            stack.push_async_callback(embedded.close)
+            proxy = embedded.proxy
+        client = IceClient(proxy)
+    except OSError as error:
+        raise server.exit_on_bind_failure("Ice", told.ice_address, error) from None
+    stack.push_async_callback(client.close)
+    return client
 
 
 if __name__ == "__main__":

@@ -7,13 +7,16 @@ from collections.abc import Callable, Mapping
 
 import Ice
 
-from services.converter.conversor import ConversorUnidades
+from services.converter.conversor import ConversorUnidades, ConversorUnidadesPrx
 from services.converter.servant import ConversorServant
 
 IDENTITY = "ConversorUnidades"
 MESSAGE_SIZE_MAX_KIB = 1024
 CLOSE_TIMEOUT_MILLISECONDS = 2000  # a client that never closes cannot hold up a shutdown
 EVERY_INTERFACE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  where a listener on all is asked
+
+# An idle connection may end at any time; only a new one tells whether the server is gone.
+LOST = (Ice.ConnectionLostException, Ice.CloseConnectionException)
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +42,7 @@ class IceServer:
             adapter = self._communicator.createObjectAdapterWithEndpoints(IDENTITY, f'tcp -h "{host}" -p {port}')
         except Ice.LocalException as error:
             self._communicator.destroy()
-            raise OSError(_reason(error)) from None
+            raise OSError(reason(error)) from None
         adapter.add(ConversorServant(), Ice.stringToIdentity(IDENTITY))
         adapter.activate()
         port = adapter.getEndpoints()[0].getInfo().port
@@ -70,33 +73,59 @@ class IceClient:
                 "Ice.RetryIntervals": "-1",  # whoever asks decides about asking again
             }
         )
-        self._prx = self._communicator.stringToProxy(proxy)
+        self.prx = ConversorUnidadesPrx.uncheckedCast(self._communicator.stringToProxy(proxy))
         self._connection: object = None
         self.on_lost: Callable[[], None] = lambda: None
+
+    @property
+    def address(self) -> str:
+        """Where the object is, ``host:port``; the proxy text where it names no endpoint."""
+        for endpoint in self.prx.ice_getEndpoints():
+            info = endpoint.getInfo()
+            return f"{info.host}:{info.port}"
+        return str(self.prx)
 
     async def probe(self) -> None:
         """Return when the object answers; raise ConnectionError with the reason when it does not."""
         try:
             try:
                 await self._ping()
-            except (Ice.ConnectionLostException, Ice.CloseConnectionException):
-                await self._ping()  # an idle connection may end at any time; only a new one tells
+            except LOST:
+                await self._ping()
         except Ice.Exception as error:
-            raise ConnectionError(_reason(error)) from None
+            raise ConnectionError(reason(error)) from None
 
     async def close(self) -> None:
         """Close the connection and free the runtime's threads."""
         await asyncio.to_thread(self._communicator.destroy)
 
     async def _ping(self) -> None:
-        connection = await Ice.wrap_future(self._prx.ice_getConnectionAsync())
+        connection = await Ice.wrap_future(self.prx.ice_getConnectionAsync())
         if connection != self._connection:
             self._connection = connection
             loop = asyncio.get_running_loop()
             connection.setCloseCallback(lambda _: loop.call_soon_threadsafe(self.on_lost))
-            if not await Ice.wrap_future(self._prx.ice_isAAsync(ConversorUnidades.ice_staticId())):
+            if not await Ice.wrap_future(self.prx.ice_isAAsync(ConversorUnidades.ice_staticId())):
                 raise Ice.ObjectNotExistException
-        await Ice.wrap_future(self._prx.ice_pingAsync())
+        await Ice.wrap_future(self.prx.ice_pingAsync())
+
+
+def checked_proxy(text: str) -> str:
+    """Return a proxy text, which may be empty; raises ValueError when Ice cannot read it."""
+    if text:
+        with _communicator({}) as communicator:
+            try:
+                communicator.stringToProxy(text)
+            except Ice.LocalException as error:
+                raise ValueError(f"not an Ice proxy: {reason(error)}") from None
+    return text
+
+
+def reason(error: Ice.Exception) -> str:
+    """Say in one line, without the runtime's own text, why Ice failed."""
+    if isinstance(error, Ice.SocketException) and error.error:
+        return os.strerror(error.error)
+    return type(error).__name__  # the full text names source files
 
 
 class _Log(Ice.Logger):  # type: ignore[misc]  # the Ice runtime has no types
@@ -134,9 +163,3 @@ def _communicator(properties: Mapping[str, str]) -> Ice.Communicator:
 def _split(address: str) -> tuple[str, str]:
     host, _, port = address.rpartition(":")
     return host.strip("[]"), port
-
-
-def _reason(error: Ice.Exception) -> str:
-    if isinstance(error, Ice.SocketException) and error.error:
-        return os.strerror(error.error)
-    return type(error).__name__  # the full text names source files of the runtime

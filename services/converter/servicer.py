@@ -1,7 +1,7 @@
 """The gRPC edge of the documented units and of the exact ones."""
 
-from collections.abc import AsyncIterator, Mapping
-from typing import Any, Final, TypeAlias
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Final, Protocol, TypeAlias
 
 import grpc
 
@@ -23,29 +23,44 @@ REASONS: Final[Mapping[exact.Problem, converter_pb2.ConvertError.Reason]] = {
 }
 
 
-class ConverterServicer(converter_pb2_grpc.ConverterServiceServicer):
-    """Implement ``converter.v1.ConverterService`` over ``units``, ``exact`` and the status feed of the process."""
+CODES: Final[Mapping[converter_pb2.ConvertError.Reason, grpc.StatusCode]] = {
+    converter_pb2.ConvertError.REASON_UNKNOWN_CATEGORY: grpc.StatusCode.NOT_FOUND,
+    converter_pb2.ConvertError.REASON_UNKNOWN_UNIT: grpc.StatusCode.INVALID_ARGUMENT,
+    converter_pb2.ConvertError.REASON_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
+}
 
-    def __init__(self, feed: StatusFeed[converter_pb2.ConverterStatus], catalogue: Catalogue) -> None:
-        self._feed = feed
+
+class Source(Protocol):
+    """Where the answers about documented units come from."""
+
+    async def convert(self, asked: Sequence[converter_pb2.ConvertRequest]) -> list[converter_pb2.ConvertOutcome]:
+        """Convert each, in order."""
+
+    async def units(self, category: str) -> Sequence[str]:
+        """List the units of a category; raises ``units.UnknownCategory`` or ``ConnectionError``."""
+
+
+class ConverterServicer(converter_pb2_grpc.ConverterServiceServicer):
+    """Implement ``converter.v1.ConverterService`` over a source of answers, ``exact`` and a status feed."""
+
+    def __init__(self, source: Source, catalogue: Catalogue, feed: StatusFeed[converter_pb2.ConverterStatus]) -> None:
+        self._source = source
         self._catalogue = catalogue
+        self._feed = feed
 
     async def Convert(self, request: converter_pb2.ConvertRequest, context: Context) -> converter_pb2.ConvertResponse:
         """Convert one documented quantity."""
-        try:
-            value = units.convert(request.category, request.value, request.from_unit, request.to_unit)
-        except units.UnknownCategory as error:
-            await context.abort(grpc.StatusCode.NOT_FOUND, str(error))
-        except units.UnknownUnit as error:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        return converter_pb2.ConvertResponse(value=value)
+        (outcome,) = await self._source.convert([request])
+        if outcome.WhichOneof("outcome") == "error":
+            await context.abort(CODES[outcome.error.reason], outcome.error.message)
+        return converter_pb2.ConvertResponse(value=outcome.value)
 
     async def ConvertBatch(
         self, request: converter_pb2.ConvertBatchRequest, context: Context
     ) -> converter_pb2.ConvertBatchResponse:
-        """Convert many quantities, each with its own outcome."""
+        """Convert many documented quantities, each with its own outcome."""
         await _refuse_too_many(len(request.conversions), context)
-        return converter_pb2.ConvertBatchResponse(outcomes=[_outcome(one) for one in request.conversions])
+        return converter_pb2.ConvertBatchResponse(outcomes=await self._source.convert(request.conversions))
 
     async def ConvertExact(
         self, request: converter_pb2.ConvertExactRequest, context: Context
@@ -64,9 +79,11 @@ class ConverterServicer(converter_pb2_grpc.ConverterServiceServicer):
     ) -> converter_pb2.ListUnitsResponse:
         """List the units of one documented category."""
         try:
-            return converter_pb2.ListUnitsResponse(units=units.units(request.category))
+            return converter_pb2.ListUnitsResponse(units=await self._source.units(request.category))
         except units.UnknownCategory as error:
             await context.abort(grpc.StatusCode.NOT_FOUND, str(error))
+        except ConnectionError as error:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
 
     async def ListExactUnits(
         self, request: converter_pb2.ListExactUnitsRequest, context: Context
@@ -95,21 +112,6 @@ class ConverterServicer(converter_pb2_grpc.ConverterServiceServicer):
 async def _refuse_too_many(conversions: int, context: Context) -> None:
     if conversions > MAX_BATCH:
         await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"more than {MAX_BATCH} conversions")
-
-
-def _outcome(request: converter_pb2.ConvertRequest) -> converter_pb2.ConvertOutcome:
-    try:
-        return converter_pb2.ConvertOutcome(
-            value=units.convert(request.category, request.value, request.from_unit, request.to_unit)
-        )
-    except units.UnknownCategory as error:
-        return _failure(converter_pb2.ConvertError.REASON_UNKNOWN_CATEGORY, error)
-    except units.UnknownUnit as error:
-        return _failure(converter_pb2.ConvertError.REASON_UNKNOWN_UNIT, error)
-
-
-def _failure(reason: converter_pb2.ConvertError.Reason, error: Exception) -> converter_pb2.ConvertOutcome:
-    return converter_pb2.ConvertOutcome(error=converter_pb2.ConvertError(reason=reason, message=str(error)))
 
 
 def _exact_outcome(

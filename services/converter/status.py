@@ -11,14 +11,18 @@ from runtime.health import Component, Health
 ICE = "converter.ice"
 
 
-def document(health: Health, *, version: str, started_at: datetime, ice_address: str) -> converter_pb2.ConverterStatus:
+def document(
+    health: Health, *, version: str, started_at: datetime, ice_address: str, bridge: bool = False
+) -> converter_pb2.ConverterStatus:
     """Say what is true of this process now; nothing in it ticks."""
     return converter_pb2.ConverterStatus(
         version=version,
         pid=os.getpid(),
         started_at=_timestamp(started_at),
         ice=converter_pb2.IceStatus(
-            mode=converter_pb2.IceStatus.MODE_EMBEDDED, connected=health.serving(ICE), address=ice_address
+            mode=converter_pb2.IceStatus.MODE_BRIDGE if bridge else converter_pb2.IceStatus.MODE_EMBEDDED,
+            connected=health.serving(ICE),
+            address=ice_address,
         ),
         health=[_component(component) for component in health.report()],
     )

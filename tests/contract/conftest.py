@@ -28,6 +28,7 @@ from gen.converter.v1 import converter_pb2_grpc
 from runtime.health import Health, HealthServicer
 from runtime.status import StatusFeed
 from services.converter import catalogue, status
+from services.converter.embedded import Embedded
 from services.converter.servicer import ConverterServicer
 
 
@@ -129,7 +130,7 @@ class Rest:
         )
         known = catalogue.read((resources.files("services.converter") / "quantities.toml").read_text("utf-8"))
         server = grpc.aio.server()
-        converter_pb2_grpc.add_ConverterServiceServicer_to_server(HangingServicer(feed, known), server)
+        converter_pb2_grpc.add_ConverterServiceServicer_to_server(HangingServicer(Embedded(), known, feed), server)
         health_pb2_grpc.add_HealthServicer_to_server(HealthServicer(health), server)
         port = server.add_insecure_port("127.0.0.1:0")
         await health.start()

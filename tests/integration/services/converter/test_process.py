@@ -5,7 +5,10 @@ import socket
 import subprocess
 import sys
 
+import grpc
 import pytest
+
+from gen.converter.v1 import converter_pb2, converter_pb2_grpc
 
 pytest.importorskip("Ice", reason="no Ice runtime for this interpreter")
 
@@ -42,8 +45,8 @@ def free_address():
 
 async def listening(process):
     while line := await process.stderr.readline():
-        if json.loads(line)["message"] == "listening":
-            return
+        if (told := json.loads(line))["message"] == "listening":
+            return told
     pytest.fail("the process ended before it listened")
 
 
@@ -69,3 +72,34 @@ async def test_sigterm_says_goodbye_to_ice_clients_and_exits_with_zero(started, 
         assert await reader.read() == b""
         writer.close()
         assert await process.wait() == 0
+
+
+async def test_a_bridge_speaks_for_a_foreign_server_and_serves_no_ice_itself(started, free_address):
+    foreign = await started("--ice-address", free_address)
+    bridge = await started("--ice-endpoint", f"ConversorUnidades:tcp -h 127.0.0.1 -p {free_address.rpartition(':')[2]}")
+    async with asyncio.timeout(30):
+        await listening(foreign)
+        address = (await listening(bridge))["address"]
+        async with grpc.aio.insecure_channel(address) as channel:
+            stub = converter_pb2_grpc.ConverterServiceStub(channel)
+            watching = aiter(stub.WatchStatus(converter_pb2.WatchStatusRequest(), timeout=30))
+            while not (document := (await anext(watching)).status).ice.connected:
+                pass
+            assert (document.ice.mode, document.ice.address) == (converter_pb2.IceStatus.MODE_BRIDGE, free_address)
+            asked = converter_pb2.ConvertRequest(category="peso", value=1, from_unit="kg", to_unit="g")
+            assert (await stub.Convert(asked, timeout=5)).value == 1000
+            foreign.kill()
+            while (await anext(watching)).status.ice.connected:
+                pass
+            with pytest.raises(grpc.aio.AioRpcError) as failure:
+                await stub.Convert(asked, timeout=5)
+            assert failure.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_an_ice_endpoint_that_makes_no_sense_is_one_line_and_exit_code_two(started):
+    process = await started("--ice-endpoint", "nonsense:")
+    async with asyncio.timeout(30):
+        _, complaint = await process.communicate()
+    assert process.returncode == 2
+    assert complaint.decode().startswith("Error: converter.ice_endpoint: ")
+    assert complaint.count(b"\n") == 1

@@ -10,6 +10,7 @@ from gen.converter.v1 import converter_pb2_grpc
 from runtime.health import Health
 from runtime.status import StatusFeed
 from services.converter import catalogue, status
+from services.converter.embedded import Embedded
 from services.converter.servicer import MAX_BATCH, ConverterServicer
 
 KNOWN = catalogue.read((resources.files("services.converter") / "quantities.toml").read_text("utf-8"))
@@ -32,7 +33,7 @@ async def stub(health):
     )
     health.on_change(feed.changed)
     server = grpc.aio.server()
-    converter_pb2_grpc.add_ConverterServiceServicer_to_server(ConverterServicer(feed, KNOWN), server)
+    converter_pb2_grpc.add_ConverterServiceServicer_to_server(ConverterServicer(Embedded(), KNOWN, feed), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
