@@ -1,0 +1,3 @@
+# Check CCProxy version
+VERSION=$(curl -s http://localhost:3456/status | jq -r '.version')
+echo "CCProxy version: $VERSION"
