@@ -6,6 +6,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
+from functools import partial
 
 import uvicorn
 import uvloop
@@ -17,6 +18,7 @@ from gateway.bridge import Bridge
 from gateway.facades import FACADES, operator
 from gateway.front import Front, Site, Snapshots
 from gateway.monitor import Monitor, Watched
+from gateway.protocol import SnapshotProtocol
 from gateway.settings import GatewaySettings
 from runtime.server import exit_on_bind_failure, stop_signal
 from runtime.settings import load
@@ -67,11 +69,12 @@ async def run(settings: GatewaySettings) -> None:
         )
         app = create_app("operator", pages, operator.error_response, settings.max_body_bytes)
         sites[ports["operator"]] = Site("operator", Bridge(app, settings.max_body_bytes))
-        front = Front(sites, ports["operator"], Snapshots(lambda: monitor.version))
+        snapshots = Snapshots(lambda: monitor.version)
+        front = Front(sites, ports["operator"], snapshots)
         listeners = Listeners(
             uvicorn.Config(
                 front,
-                http="httptools",
+                http=partial(SnapshotProtocol, snapshots),  # type: ignore[arg-type]  # called like a class
                 lifespan="off",
                 proxy_headers=False,
                 server_header=False,

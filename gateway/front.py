@@ -6,6 +6,8 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from email.utils import formatdate
+from http import HTTPStatus
 from typing import Any
 
 import structlog
@@ -14,6 +16,8 @@ from gateway.bridge import Bridge, Event, Receive, Scope, Send
 from gateway.peer import is_loopback
 from runtime import logs
 
+RAW_REQUEST = "pulsegate.raw_request"  # the ASGI extension under which the listener's protocol hands it on
+MOST_RAW_ANSWERS = 1024
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 log = logging.getLogger(__name__)
@@ -29,24 +33,39 @@ class Site:
     snapshot_headers: frozenset[bytes] = frozenset()
 
 
+@dataclass(frozen=True)
+class RawAnswer:
+    """An HTTP answer as it goes over the wire."""
+
+    data: bytes
+    close: bool
+
+
 @dataclass
 class Snapshots:
     """Answers kept while neither the monitor's version nor the second has moved.
 
-    They are bytes the Flask view itself rendered; the front only remembers them.
+    They are bytes the Flask view itself rendered; the front only remembers them: under what decided them, and under
+    the raw request for whoever sends exactly those bytes again.
     """
 
     version: Callable[[], int]
     clock: Callable[[], float] = time.time
     _at: tuple[int, int] = (-1, -1)
     _answers: dict[object, list[Event]] = field(default_factory=dict)
+    _raw_answers: dict[object, RawAnswer] = field(default_factory=dict)
 
     def get(self, key: object) -> list[Event] | None:
         """Return the answer's events if they are still true."""
         self._drop_outdated()
         return self._answers.get(key)
 
-    def keeper(self, key: object, send: Send) -> Send:
+    def get_raw(self, request: object) -> RawAnswer | None:
+        """Return the answer to the same bytes if it is still true."""
+        self._drop_outdated()
+        return self._raw_answers.get(request)
+
+    def keeper(self, key: object, scope: Scope, send: Send) -> Send:
         """Pass events on to ``send`` and remember them, unless the picture changed while they were made."""
         self._drop_outdated()
         at, events = self._at, list[Event]()
@@ -57,8 +76,15 @@ class Snapshots:
             whole = event["type"] == "http.response.body" and not event.get("more_body", False)
             if whole and at == self._now():
                 self._answers[key] = events
+                self.keep_raw(scope, events)
 
         return keep
+
+    def keep_raw(self, scope: Scope, events: list[Event]) -> None:
+        """Remember an answer under the bytes that asked for it, where the listener's protocol handed them on."""
+        request = scope.get("extensions", {}).get(RAW_REQUEST)
+        if request is not None and scope["http_version"] == "1.1" and len(self._raw_answers) < MOST_RAW_ANSWERS:
+            self._raw_answers[request] = _written(events, close=_wants_close(scope))
 
     def _now(self) -> tuple[int, int]:
         return self.version(), int(self.clock())
@@ -68,6 +94,7 @@ class Snapshots:
         if now != self._at:
             self._at = now
             self._answers.clear()
+            self._raw_answers.clear()
 
 
 class Front:
@@ -96,8 +123,9 @@ class Front:
         elif answer := self._snapshots.get(key):
             for event in answer:
                 await send(event)
+            self._snapshots.keep_raw(scope, answer)
         else:
-            await site.application(scope, receive, self._snapshots.keeper(key, send))
+            await site.application(scope, receive, self._snapshots.keeper(key, scope, send))
 
     def _behind_prefix(self, operator: Site, scope: Scope) -> tuple[Site, Scope]:
         first = "/" + scope["path"].split("/", 2)[1]
@@ -134,6 +162,22 @@ def _snapshot_key(site: Site, scope: Scope) -> tuple[Any, ...] | None:
         return None
     client = scope.get("client")
     return site.name, scope["raw_path"], scope["server"], bool(client and is_loopback(client[0]))
+
+
+def _written(events: list[Event], *, close: bool) -> RawAnswer:
+    """Write an answer down as uvicorn would."""
+    start, *bodies = events
+    headers = [(b"date", formatdate(usegmt=True).encode()), *start["headers"]]
+    if close:
+        headers.append((b"connection", b"close"))
+    lines = [b"HTTP/1.1 %d %s" % (start["status"], HTTPStatus(start["status"]).phrase.encode())]
+    lines += [b"%s: %s" % header for header in headers]
+    body = b"".join(event.get("body", b"") for event in bodies)
+    return RawAnswer(b"\r\n".join([*lines, b"", body]), close)
+
+
+def _wants_close(scope: Scope) -> bool:
+    return any(name == b"connection" and b"close" in value.lower() for name, value in scope["headers"])
 
 
 _BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding", b"expect"})

@@ -88,7 +88,7 @@ async def test_a_new_second_makes_a_new_answer(front, clock):
 
 
 async def test_an_answer_made_while_the_picture_changed_is_not_kept(front, clock):
-    keep = front._snapshots.keeper("key", _ignore)
+    keep = front._snapshots.keeper("key", {}, _ignore)
     clock.version += 1
     await keep({"type": "http.response.body", "body": b"old"})
     assert front._snapshots.get("key") is None
