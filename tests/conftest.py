@@ -1,10 +1,12 @@
-"""What many tests need: a condition to wait for, and the process's own time limits."""
+"""What many tests need: a condition to wait for, and logging left as it was found."""
 
 import asyncio
+import logging
 import os
 from collections.abc import Callable
 
 import pytest
+import structlog
 
 
 @pytest.fixture
@@ -26,3 +28,13 @@ def pytest_sessionfinish(session):
     if os.environ.get("CI") and report.stats.get("skipped"):
         report.write_line("\nCI skips nothing: make the set-up install what these tests miss", red=True)
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was():
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.contextvars.clear_contextvars()

@@ -1,20 +1,7 @@
 import json
 import logging
 
-import pytest
-import structlog
-
 from runtime import logs
-
-
-@pytest.fixture(autouse=True)
-def restored():
-    root = logging.getLogger()
-    before = root.handlers[:], root.level
-    yield
-    root.handlers[:], level = before
-    root.setLevel(level)
-    structlog.contextvars.clear_contextvars()
 
 
 def test_a_line_is_one_json_object_with_time_level_module_and_message(capsys):
