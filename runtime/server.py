@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 import sys
 from collections.abc import Callable
 
@@ -94,9 +95,16 @@ def stop_signal() -> asyncio.Event:
 
 def _bind(server: grpc.aio.Server, address: str) -> int:
     try:
+        host, _, port = address.rpartition(":")
+        with socket.create_server((host.strip("[]"), int(port)), family=_family(host)):
+            pass  # asked first because gRPC says why only in its own log, in its own format
         return server.add_insecure_port(address)
-    except RuntimeError as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise exit_on_bind_failure("gRPC", address, error) from None
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
 def _export_metrics(address: str, health: Health) -> None:

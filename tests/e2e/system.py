@@ -88,6 +88,14 @@ class System:
         self.processes[name].terminate()
         return self.processes[name].wait(timeout=30)
 
+    def mend(self):
+        """Bring back whatever a failed test left lost or frozen."""
+        for name, process in list(self.processes.items()):
+            process.send_signal(signal.SIGCONT)
+            if process.poll() is not None:
+                self.start_and_wait(name)
+        wait_for(self.all_serving, START_SECONDS, "everything to serve")
+
     def url(self, facade, path=""):
         return f"http://127.0.0.1:{self.ports[f'{facade} rest']}{path}"
 

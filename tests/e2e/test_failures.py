@@ -30,9 +30,10 @@ def says(system, name, expected):
     return status == wanted_status and wanted.items() <= body.items()
 
 
-@pytest.fixture(scope="module", params=BACKENDS)
-def name(request):
-    return request.param
+@pytest.fixture(params=BACKENDS)
+def name(request, system):
+    yield request.param
+    system.mend()
 
 
 def test_a_killed_backend_is_seen_and_its_restart_too(system, name):

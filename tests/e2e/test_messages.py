@@ -3,6 +3,7 @@
 import anthropic
 import pytest
 
+MODEL = "claude-opus-4-8"  # what a client that knows nothing of us would ask for
 QUESTION = [{"role": "user", "content": "Say hello in one short sentence."}]
 
 
@@ -13,7 +14,7 @@ def sdk(system):
 
 
 def test_the_sdk_gets_a_whole_answer(sdk):
-    message = sdk.messages.create(model="claude-sonnet-4-5", max_tokens=24, messages=QUESTION)
+    message = sdk.messages.create(model=MODEL, max_tokens=24, messages=QUESTION)
     assert (message.type, message.role) == ("message", "assistant")
     assert message.content[0].text.strip()
     assert message.stop_reason in {"end_turn", "max_tokens"}
@@ -23,7 +24,7 @@ def test_the_sdk_gets_a_whole_answer(sdk):
 
 
 def test_the_sdk_gets_a_streamed_answer_piece_by_piece(sdk):
-    with sdk.messages.stream(model="claude-sonnet-4-5", max_tokens=24, messages=QUESTION) as stream:
+    with sdk.messages.stream(model=MODEL, max_tokens=24, messages=QUESTION) as stream:
         pieces = list(stream.text_stream)
         message = stream.get_final_message()
     assert len([piece for piece in pieces if piece]) > 1
@@ -34,4 +35,4 @@ def test_the_sdk_gets_a_streamed_answer_piece_by_piece(sdk):
 
 def test_a_bad_request_is_the_sdks_own_error(sdk):
     with pytest.raises(anthropic.BadRequestError):
-        sdk.messages.create(model="claude-sonnet-4-5", max_tokens=24, messages=[])
+        sdk.messages.create(model=MODEL, max_tokens=24, messages=[])
