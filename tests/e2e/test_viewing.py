@@ -4,7 +4,7 @@ import asyncio
 from contextlib import asynccontextmanager
 from itertools import pairwise
 
-import aiohttp
+import httpx
 import numpy as np
 import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
@@ -20,23 +20,21 @@ async def viewing(system):
     """Call, and yield the video track with the URL of the session."""
     peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     try:
-        video = peer.addTransceiver("video", direction="recvonly").receiver.track
-        audio = peer.addTransceiver("audio", direction="recvonly").receiver.track
+        receivers = [peer.addTransceiver(kind, direction="recvonly").receiver for kind in ("video", "audio")]
         await peer.setLocalDescription(await peer.createOffer())
-        async with aiohttp.ClientSession() as http:
+        async with httpx.AsyncClient(timeout=20) as http:
             answer = await http.post(
                 system.url("media", "/whep"),
-                data=peer.localDescription.sdp,
+                content=peer.localDescription.sdp,
                 headers={"Content-Type": "application/sdp"},
-                timeout=aiohttp.ClientTimeout(20),
             )
-            assert answer.status == 201
-            assert answer.content_type == "application/sdp"
+            assert answer.status_code == 201
+            assert answer.headers["Content-Type"] == "application/sdp"
             session = answer.headers["Location"]
-            await peer.setRemoteDescription(RTCSessionDescription(await answer.text(), "answer"))
-            yield video, audio, session
+            await peer.setRemoteDescription(RTCSessionDescription(answer.text, "answer"))
+            yield *(receiver.track for receiver in receivers), session
             ended = await http.delete(system.url("media", session))
-            assert ended.status == 200
+            assert ended.status_code == 200
     finally:
         await peer.close()
 
@@ -69,13 +67,13 @@ async def test_a_viewer_sees_and_hears_the_test_pattern_and_is_counted(system):
 async def test_a_session_can_be_ended_once(system):
     async with asyncio.timeout(60), viewing(system) as (video, _audio, session):
         await video.recv()
-    async with aiohttp.ClientSession() as http:
-        assert (await http.delete(system.url("media", session))).status == 404
+    again = await asyncio.to_thread(httpx.delete, system.url("media", session))
+    assert again.status_code == 404
 
 
-async def test_an_offer_that_is_none_is_refused(system):
-    async with aiohttp.ClientSession() as http:
-        for body, media_type, status in (("hello", "application/sdp", 400), ("v=0", "text/plain", 415)):
-            answer = await http.post(system.url("media", "/whep"), data=body, headers={"Content-Type": media_type})
-            assert answer.status == status
-            assert (await answer.json())["status"] == "error"
+@pytest.mark.parametrize(
+    ("body", "media_type", "status"), [("hello", "application/sdp", 400), ("v=0", "text/plain", 415)]
+)
+def test_an_offer_that_is_none_is_refused(system, body, media_type, status):
+    answer = httpx.post(system.url("media", "/whep"), content=body, headers={"Content-Type": media_type})
+    assert (answer.status_code, answer.json()["status"]) == (status, "error")
