@@ -57,7 +57,8 @@ def install_missing() -> None:
     if missing and command:
         _update(command)
         _say(f"installing {' '.join(missing)}")
-        subprocess.run([*command, "install", "-y", "--no-install-recommends", *missing], check=False, stdout=sys.stderr)
+        options = ["-y", "--no-install-recommends"]
+        subprocess.run([*command, "install", *options, *missing], check=False, stdout=subprocess.DEVNULL)
         missing = _missing(wanted)
     if missing:
         _say(f"not installed, so some tests are skipped or something is compiled: {' '.join(missing)}")
@@ -75,7 +76,7 @@ def _missing(packages: list[str]) -> list[str]:
 
 def _update(command: list[str]) -> None:
     _say("reading the lists of packages")
-    subprocess.run([*command, "update"], check=False, stdout=sys.stderr)
+    subprocess.run([*command, "update"], check=False)
 
 
 def _say(text: str) -> None:
