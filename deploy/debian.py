@@ -9,7 +9,7 @@ from pathlib import Path
 
 ICE_PACKAGE = "python3-zeroc-ice"
 ICE_BUILD_PACKAGES = ["g++", "libbz2-dev", "libssl-dev"]
-TEST_PACKAGES = ["curl", "jq"]
+PACKAGES = ["curl", "jq", "libgomp1"]  # two for the tests; the last, part of every g++, loads the embedded model
 MODULES = Path("/usr/lib/python3/dist-packages")
 APT_GET = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120"]
 
@@ -50,8 +50,8 @@ def ice_fits() -> bool:
 
 
 def install_missing() -> None:
-    """Install what the set-up and the tests want of Debian, or say what is missing: neither is a reason to stop."""
-    wanted = [*TEST_PACKAGES, *([ICE_PACKAGE] if ice_fits() else ICE_BUILD_PACKAGES)]
+    """Install what Pulsegate and its tests want of Debian, or say what is missing: neither is a reason to stop."""
+    wanted = [*PACKAGES, *([ICE_PACKAGE] if ice_fits() else ICE_BUILD_PACKAGES)]
     missing = _missing(wanted)
     command = apt_get()
     if missing and command:
@@ -61,7 +61,7 @@ def install_missing() -> None:
         subprocess.run([*command, "install", *options, *missing], check=False, stdout=subprocess.DEVNULL)
         missing = _missing(wanted)
     if missing:
-        _say(f"not installed, so some tests are skipped or something is compiled: {' '.join(missing)}")
+        _say(f"still missing, something may not work: {' '.join(missing)}")
 
 
 def _described(package: str) -> str:
