@@ -168,8 +168,9 @@ async def test_a_backend_that_stops_in_mid_stream_is_an_error_event(serve, anthr
             await proxy.stop()
             assert (await answer.read()).startswith(b"event: error\n")
         await until(lambda: proxy.stopped)
-        async with http.get(f"{url}/status") as answer:
-            assert answer.status == 503
+        async with asyncio.timeout(10):
+            while (await http.get(f"{url}/status")).status != 503:
+                await asyncio.sleep(0.02)
         async with http.post(f"{url}/v1/messages", json=ASKED) as answer:
             assert (answer.status, (await answer.json())["error"]["type"]) == (503, "overloaded_error")
 
