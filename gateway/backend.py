@@ -1,7 +1,7 @@
 """One backend as a façade sees it: what is known of it, and calls to it in plain blocking style."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Iterator
 from typing import Any, Generic, TypeVar
 
 import grpc
@@ -33,6 +33,11 @@ class Backend(Generic[Stub]):
     def picture(self) -> Picture:
         """What the monitor knows now."""
         return self._monitor.picture(self.name)
+
+    def pictures(self) -> Iterator[Picture]:
+        """Yield the picture at once and again whenever any picture changed."""
+        for _ in bridge.iterate(self._monitor.changes(), self._loop):
+            yield self.picture
 
     def call(self, method: Unary[Response], request: Any, timeout_seconds: float) -> Response:  # noqa: ANN401  each stub method fits its own request
         """Call a unary method; raises ``BackendError``, at once when the backend is known to be unreachable."""

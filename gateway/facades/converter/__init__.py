@@ -1,12 +1,12 @@
 """Conversor de Unidades Remoto: the documented REST API and what goes beyond it."""
 
-from typing import Any, NoReturn
+from typing import Any
 
-from flask import Blueprint, abort
+from flask import Blueprint
 
 from gateway.backend import Backend
 from gateway.facade import Facade
-from gateway.facades.converter import conversions, exact
+from gateway.facades.converter import conversions, exact, page
 from gateway.facades.converter.errors import error_response
 from gateway.settings import GatewaySettings
 from gen.converter.v1 import converter_pb2 as messages
@@ -14,16 +14,11 @@ from gen.converter.v1 import converter_pb2_grpc as rpc
 
 
 def create_blueprint(backend: Backend[Any], settings: GatewaySettings) -> Blueprint:
-    """Make the documented routes and the exact ones."""
+    """Make the documented routes, the exact ones and the page."""
     converter = Blueprint("converter", __name__)
     conversions.add_routes(converter, backend, settings.converter_ice_address)
     exact.add_routes(converter, backend)
-
-    @converter.get("/<path:_path>")
-    def nothing(_path: str) -> NoReturn:
-        """Answer 404 to every other GET, also where only another method is at home, as documented."""
-        abort(404)
-
+    page.add_routes(converter, backend)
     return converter
 
 
