@@ -4,7 +4,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -13,7 +13,7 @@ import grpc
 from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from gateway import channel
+from gateway import channel, replicas
 
 READINESS = ""
 LIVENESS = "liveness"
@@ -68,7 +68,7 @@ class Picture:
     @property
     def judged(self) -> bool:
         """Whether there is a first verdict on every replica, whatever it is."""
-        return all(replica.judged for replica in self.replicas)
+        return bool(self.replicas) and all(replica.judged for replica in self.replicas)
 
     def serving(self, name: str = READINESS) -> bool:
         """Tell whether any replica serves the name."""
@@ -97,28 +97,33 @@ class Monitor:
     a check within ``freshness_seconds``: streams alone would not show a process whose own loop is stuck.
     """
 
-    def __init__(self, backends: Iterable[Watched], freshness_seconds: float = 2.0) -> None:
+    def __init__(
+        self,
+        backends: Iterable[Watched],
+        freshness_seconds: float = 2.0,
+        resolve_seconds: float = 2.0,
+        resolve: Callable[[str], Awaitable[list[str]]] = replicas.resolve,
+    ) -> None:
         self.version = 0
         self._freshness_seconds = freshness_seconds
+        self._resolve_seconds = resolve_seconds
+        self._resolve = resolve
         self._backends = {backend.name: backend for backend in backends}
-        self._replicas = {
-            backend.name: {address: Replica(address) for address in channel.addresses(backend.target)}
-            for backend in self._backends.values()
-        }
+        self._replicas: dict[str, dict[str, Replica]] = {name: {} for name in self._backends}
         self._changed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._followed: dict[tuple[str, str], asyncio.Task[None]] = {}
 
     def start(self) -> None:
         """Begin to watch, on the running loop."""
-        for backend in self._backends.values():
-            for address in self._replicas[backend.name]:
-                self._tasks.append(asyncio.create_task(self._follow(backend, address), name=f"watch {backend.name}"))
+        self._tasks = [asyncio.create_task(self._keep_resolving(backend)) for backend in self._backends.values()]
 
     async def close(self) -> None:
         """Stop watching."""
-        for task in self._tasks:
+        tasks = [*self._tasks, *self._followed.values()]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def pictures(self) -> list[Picture]:
         """Tell what is known of every backend."""
@@ -141,6 +146,36 @@ class Monitor:
                 yield told
             else:
                 await self._changed.wait()
+
+    async def _keep_resolving(self, backend: Watched) -> None:
+        while True:
+            try:
+                self._expect(backend, await self._resolve(backend.target))
+            except OSError as error:  # what was found before stays: a name server may fail, replicas do not follow it
+                if not self._followed_of(backend):
+                    reason = f"cannot resolve {backend.target}: {error.strerror or error}"
+                    self._replicas[backend.name].setdefault(backend.target, Replica(backend.target))
+                    self._record(backend, Replica(backend.target, last_error=reason, judged=True))
+            if replicas.is_fixed(backend.target):
+                return
+            await asyncio.sleep(self._resolve_seconds)
+
+    def _expect(self, backend: Watched, addresses: list[str]) -> None:
+        """Follow replicas that are new, forget those that are gone."""
+        known = self._replicas[backend.name]
+        gone = known.keys() - set(addresses)
+        for address in gone:
+            del known[address]
+            if task := self._followed.pop((backend.name, address), None):
+                task.cancel()
+        for address in [address for address in addresses if address not in known]:
+            known[address] = Replica(address)
+            self._followed[backend.name, address] = asyncio.create_task(self._follow(backend, address))
+        if gone:
+            self._tell()
+
+    def _followed_of(self, backend: Watched) -> list[str]:
+        return [address for name, address in self._followed if name == backend.name]
 
     async def _follow(self, backend: Watched, address: str) -> None:
         retry_seconds = FIRST_RETRY_SECONDS
@@ -177,6 +212,9 @@ class Monitor:
                     "reason": "" if after.serving() else after.last_error,
                 },
             )
+        self._tell()
+
+    def _tell(self) -> None:
         self.version += 1
         self._changed.set()
         self._changed = asyncio.Event()

@@ -13,8 +13,8 @@ def watch_status(channel):
 
 
 @asynccontextmanager
-async def watching(target, names=(), freshness_seconds=2.0):
-    monitor = Monitor([Watched("thing", target, names, watch_status)], freshness_seconds)
+async def watching(target, names=(), freshness_seconds=2.0, **how):
+    monitor = Monitor([Watched("thing", target, names, watch_status)], freshness_seconds, **how)
     monitor.start()
     try:
         yield monitor
@@ -126,3 +126,53 @@ async def test_changes_tell_the_version_at_once_and_on_each_rise(thing, serve_th
         async with asyncio.timeout(5):
             assert await anext(changes) > first
         await changes.aclose()
+
+
+class Names:
+    """A name server a test can change."""
+
+    def __init__(self, *addresses):
+        self.addresses = list(addresses)
+
+    async def resolve(self, target):
+        if not self.addresses:
+            raise OSError(-2, f"{target} is not known")
+        return self.addresses
+
+
+async def test_replicas_come_and_go_with_their_name(thing, serve_thing, until):
+    other = type(thing)()
+    async with serve_thing(thing) as one, serve_thing(other) as two:
+        names = Names(one)
+        async with watching("things:1", resolve=names.resolve, resolve_seconds=0.01) as monitor:
+            await until(lambda: monitor.picture("thing").serving())
+            names.addresses = [one, two]
+            await until(lambda: [replica.serving() for replica in monitor.picture("thing").replicas] == [True, True])
+            version = monitor.version
+            names.addresses = [two]
+            await until(lambda: [replica.address for replica in monitor.picture("thing").replicas] == [two])
+            assert monitor.version > version
+
+
+async def test_a_name_server_that_fails_takes_no_replica_along(thing, serve_thing, until):
+    async with serve_thing(thing) as address:
+        names = Names(address)
+        async with watching("things:1", resolve=names.resolve, resolve_seconds=0.01) as monitor:
+            await until(lambda: monitor.picture("thing").serving())
+            names.addresses = []
+            await asyncio.sleep(0.05)
+            assert monitor.picture("thing").serving()
+
+
+async def test_a_name_that_is_not_known_is_a_verdict_until_it_is(thing, serve_thing, until):
+    names = Names()
+    async with (
+        serve_thing(thing) as address,
+        watching("things:1", resolve=names.resolve, resolve_seconds=0.01) as monitor,
+    ):
+        await until(monitor.judged)
+        (replica,) = monitor.picture("thing").replicas
+        assert (replica.reachable, replica.last_error) == (False, "cannot resolve things:1: things:1 is not known")
+        names.addresses = [address]
+        await until(lambda: monitor.picture("thing").serving())
+        assert [replica.address for replica in monitor.picture("thing").replicas] == [address]
