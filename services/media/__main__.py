@@ -5,6 +5,7 @@ import logging
 import sys
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from functools import partial
 
 import grpc
@@ -30,44 +31,63 @@ SERVICE = media_pb2.DESCRIPTOR.services_by_name["MediaService"].full_name
 log = logging.getLogger("services.media")
 
 
+@dataclass(frozen=True)
+class Parts:
+    """What the media process is made of, running."""
+
+    streams: dict[str, Stream]
+    peers: Peers
+    health: Health
+    book: StatusBook
+    feed: StatusFeed[media_pb2.MediaStatus]
+    servicer: MediaServicer
+
+    def register(self, server: grpc.aio.Server) -> str:
+        """Add the service to a gRPC server."""
+        media_pb2_grpc.add_MediaServiceServicer_to_server(self.servicer, server)
+        return SERVICE
+
+    def drain(self) -> None:
+        """Say that the process is ending."""
+        self.book.drain()
+        self.feed.changed()
+
+
 async def run(settings: MediaSettings) -> None:
     """Run the media process until it is told to stop."""
     for library in ("aioice", "aiortc"):
         logging.getLogger(library).setLevel(logging.WARNING)  # they tell every candidate pair at INFO
+    async with AsyncExitStack() as stack:
+        parts = await assemble(settings, stack)
+        metrics.export(parts.peers, [stream.hub for stream in parts.streams.values()])
+        await serve(settings, parts.health, parts.register, on_drain=parts.drain, on_stop=parts.feed.close)
+
+
+async def assemble(settings: MediaSettings, stack: AsyncExitStack) -> Parts:
+    """Put the parts together and start them; the stack ends them in reverse order."""
     compat.offer_addresses(settings.candidate_addresses)
     fan_out = await choose_fan_out(settings.fan_out)
-    async with AsyncExitStack() as stack:
-        streams = _streams(settings)
-        for name, stream in streams.items():
-            await start(stack, stream.run(), f"stream {name}")
+    streams = _streams(settings)
+    for name, stream in streams.items():
+        await start(stack, stream.run(), f"stream {name}")
+    health = Health(SERVICE, _probes(settings, streams))
 
-        def on_change() -> None:
-            feed.changed()
+    def on_change() -> None:
+        feed.changed()
 
-        health = Health(SERVICE, _probes(settings, streams))
-        peers = Peers(
-            {name: stream.hub for name, stream in streams.items()},
-            fan_out,
-            Limits(settings.max_viewers, settings.setup_seconds, settings.silence_seconds),
-            on_change,
-        )
-        await start(stack, peers.watch(), "peers")
-        stack.push_async_callback(peers.close_all)
-        book = StatusBook(settings, health, peers)
-        feed = StatusFeed(book.build)
-        health.on_change(feed.changed)
-        metrics.export(peers, [stream.hub for stream in streams.values()])
-
-        def on_drain() -> None:
-            book.drain()
-            feed.changed()
-
-        def register(server: grpc.aio.Server) -> str:
-            servicer = MediaServicer(settings, peers, book, feed)  # type: ignore[abstract]  # the rest is UNIMPLEMENTED
-            media_pb2_grpc.add_MediaServiceServicer_to_server(servicer, server)
-            return SERVICE
-
-        await serve(settings, health, register, on_drain=on_drain, on_stop=feed.close)
+    peers = Peers(
+        {name: stream.hub for name, stream in streams.items()},
+        fan_out,
+        Limits(settings.max_viewers, settings.setup_seconds, settings.silence_seconds),
+        on_change,
+    )
+    await start(stack, peers.watch(), "peers")
+    stack.push_async_callback(peers.close_all)
+    book = StatusBook(settings, health, peers)
+    feed = StatusFeed(book.build)
+    health.on_change(feed.changed)
+    servicer = MediaServicer(settings, peers, book, feed)  # type: ignore[abstract]  # the rest is UNIMPLEMENTED
+    return Parts(streams, peers, health, book, feed, servicer)
 
 
 async def choose_fan_out(wanted: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import aioice.ice
 import pylibsrtp
 from aiortc import RTCConfiguration, RTCDtlsTransport, RTCPeerConnection, RTCRtpSender, RTCRtpTransceiver
+from aiortc.rtcicetransport import RTCIceParameters
 from aiortc.rtcrtpparameters import RTCRtpSendParameters
 from aiortc.rtp import AnyRtcpPacket
 from pylibsrtp import Policy, Session
@@ -87,6 +88,25 @@ def answer_as_dtls_server(transceiver: RTCRtpTransceiver) -> None:
     transport = transceiver.receiver.transport
     if transport._role == "auto":  # noqa: SLF001
         transport._set_role("server")  # noqa: SLF001
+
+
+def guard_connecting(transceiver: RTCRtpTransceiver, ending: Callable[[], bool]) -> None:
+    """Let nothing be left of connecting when a peer ends meanwhile.
+
+    aioice's ``connect`` starts to ask for consent for ever when ``close`` ran between its last check and its return.
+    """
+    transport = transceiver.receiver.transport.transport
+    start = transport.start
+
+    async def start_unless_ending(parameters: RTCIceParameters) -> None:
+        if ending():
+            return
+        await start(parameters)
+        if ending():
+            await transport._connection.close()  # noqa: SLF001
+
+    if getattr(start, "__name__", "") != start_unless_ending.__name__:  # bundled tracks share one transport
+        transport.start = start_unless_ending  # type: ignore[method-assign,assignment]  # positional only
 
 
 # Needed by the shared fan-out only
@@ -189,4 +209,4 @@ Starter = Callable[[RTCRtpSendParameters], Coroutine[Any, Any, None]]
 def replace_sending(sender: RTCRtpSender, start: Starter, stop: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Let others start and stop this sender: its public ``send`` and ``stop``, on this one instance."""
     sender.send = start  # type: ignore[method-assign,assignment]  # without the argument's name
-    sender.stop = stop  # type: ignore[method-assign]
+    sender.stop = stop  # type: ignore[method-assign]  # positional only

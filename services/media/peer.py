@@ -147,11 +147,12 @@ class Peer:
             compat.send_as(transceiver.sender, line.ssrc, line.rtx_ssrc)
             self._take_over(transceiver, kind)
         transceiver.setCodecPreferences(_preferences(kind))
+        compat.guard_connecting(transceiver, self._ending)
         return transceiver
 
     def _take_over(self, transceiver: RTCRtpTransceiver, kind: Kind) -> None:
         async def start(parameters: RTCRtpSendParameters) -> None:
-            if self.state in (State.ENDING, State.ENDED) or kind in self._lanes:
+            if self._ending() or kind in self._lanes:
                 return
             transport = transceiver.sender.transport
             if self._wire is None:
@@ -167,11 +168,14 @@ class Peer:
 
         compat.replace_sending(transceiver.sender, start, stop)
 
+    def _ending(self) -> bool:
+        return self.state in (State.ENDING, State.ENDED)
+
     def _guard_stock(self, sender: RTCRtpSender) -> None:
         stock_start = sender.send
 
         async def start(parameters: RTCRtpSendParameters) -> None:
-            if self.state not in (State.ENDING, State.ENDED):
+            if not self._ending():
                 await stock_start(parameters)
 
         compat.replace_sending(sender, start, sender.stop)

@@ -63,19 +63,22 @@ class Session {
 
   lost() {
     if (this.ended) return;
+    this.location = null;
     this.close();
     again("The connection was lost.");
   }
 
   close() {
     this.ended = true;
-    this.peer.close();
     this.forget();
   }
 
+  // The session is deleted before the peer says goodbye by itself; the other way round it would be gone already.
   forget() {
-    if (this.location) ask(this.location, { method: "DELETE", keepalive: true }).catch(() => {});
+    const location = this.location;
     this.location = null;
+    const deleted = location ? ask(location, { method: "DELETE", keepalive: true }) : Promise.resolve();
+    deleted.catch(() => {}).finally(() => this.peer.close());
   }
 
   async measure() {
@@ -143,7 +146,10 @@ sound.onclick = () => {
   show();
 };
 
-addEventListener("pagehide", () => session?.close());
+addEventListener("pagehide", () => {
+  session?.close();
+  session?.peer.close();
+});
 
 function list(id, rows) {
   byId(id).replaceChildren(...rows);
