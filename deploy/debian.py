@@ -5,11 +5,13 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 ICE_PACKAGE = "python3-zeroc-ice"
 ICE_BUILD_PACKAGES = ["g++", "libbz2-dev", "libssl-dev"]
 PACKAGES = ["curl", "jq", "libgomp1"]  # two for the tests; the last, part of every g++, loads the embedded model
+BROWSER_PACKAGES = ["chromium"]
 MODULES = Path("/usr/lib/python3/dist-packages")
 APT_GET = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120"]
 
@@ -49,9 +51,13 @@ def ice_fits() -> bool:
     return python_of(_described(ICE_PACKAGE)) == sys.version_info[:2]
 
 
-def install_missing() -> None:
-    """Install what Pulsegate and its tests want of Debian, or say what is missing: neither is a reason to stop."""
-    wanted = [*PACKAGES, *([ICE_PACKAGE] if ice_fits() else ICE_BUILD_PACKAGES)]
+def setup_packages() -> list[str]:
+    """Return what Pulsegate and most tests want; the browser is left to `make test`, nothing that runs needs it."""
+    return [*PACKAGES, *([ICE_PACKAGE] if ice_fits() else ICE_BUILD_PACKAGES)]
+
+
+def install_missing(wanted: Sequence[str]) -> None:
+    """Install what is wanted of Debian, or say what is missing: neither is a reason to stop."""
     missing = _missing(wanted)
     command = apt_get()
     if missing and command:
@@ -68,7 +74,7 @@ def _described(package: str) -> str:
     return subprocess.run(["apt-cache", "show", package], capture_output=True, check=False, text=True).stdout
 
 
-def _missing(packages: list[str]) -> list[str]:
+def _missing(packages: Sequence[str]) -> list[str]:
     query = ["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\n", *packages]
     known = subprocess.run(query, capture_output=True, check=False, text=True).stdout.splitlines()
     return [package for package in packages if f"{package} installed" not in known]
@@ -87,4 +93,4 @@ if __name__ == "__main__":
     if sys.argv[1:] == ["ice-fits"]:
         sys.exit(not ice_fits())
     if shutil.which("dpkg-query"):
-        install_missing()
+        install_missing(BROWSER_PACKAGES if sys.argv[1:] == ["browser"] else setup_packages())

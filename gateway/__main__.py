@@ -6,7 +6,9 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
+from datetime import UTC, datetime
 from functools import partial
+from importlib.metadata import version
 
 import uvicorn
 import uvloop
@@ -17,11 +19,15 @@ from gateway.backend import Backend
 from gateway.bridge import Bridge
 from gateway.facades import FACADES, operator
 from gateway.front import Front, Site, Snapshots
+from gateway.history import History
 from gateway.monitor import Monitor, Watched
+from gateway.overview import Exposed, Overview
 from gateway.protocol import SnapshotProtocol
 from gateway.settings import GatewaySettings
 from runtime.server import exit_on_bind_failure, stop_signal
 from runtime.settings import load
+
+LONGEST_SILENCE_SECONDS = 2.0  # between events to an operator's page, so that it notices a gateway that went silent
 
 log = logging.getLogger("gateway")
 
@@ -48,7 +54,10 @@ async def run(settings: GatewaySettings) -> None:
         ports = {name: bound.getsockname()[1] for name, bound in sockets.items()}
         monitor.start()
         resources.push_async_callback(monitor.close)
+        history = History()
+        monitor.on_change(history.observe)
         sites = {}
+        exposed = []
         for facade in FACADES:
             backend = Backend(facade.name, settings.target(facade.name), facade.stub, monitor)
             resources.push_async_callback(backend.close)
@@ -61,11 +70,21 @@ async def run(settings: GatewaySettings) -> None:
                 facade.snapshot_paths,
                 frozenset(name.encode() for name in facade.snapshot_headers),
             )
+            exposed.append(
+                Exposed(
+                    facade.name,
+                    facade.service,
+                    settings.target(facade.name),
+                    (settings.listener(facade.name)[0], ports[facade.name]),
+                    sorted(facade.snapshot_paths),
+                    app,
+                    facade.facts,
+                )
+            )
         pages = operator.create_blueprint(
-            monitor,
-            {facade.name: facade.service for facade in FACADES},
+            Overview(monitor, history, exposed, version("pulsegate"), datetime.now(UTC)),
             stopping.is_set,
-            lambda: bridge.iterate(monitor.changes(), loop),
+            lambda: bridge.iterate(monitor.changes(LONGEST_SILENCE_SECONDS), loop),
         )
         app = create_app("operator", pages, operator.error_response, settings.max_body_bytes)
         sites[ports["operator"]] = Site("operator", Bridge(app, settings.max_body_bytes))
@@ -91,6 +110,7 @@ async def run(settings: GatewaySettings) -> None:
         await stopping.wait()
         log.info("draining", extra={"seconds": settings.drain_seconds})
         await asyncio.sleep(settings.drain_seconds)
+        monitor.end_changes()
         listeners.should_exit = True
         await serving
     log.info("stopped")

@@ -1,7 +1,7 @@
 """What the gateway must know of one documented REST API."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
@@ -18,6 +18,7 @@ class Facade:
 
     ``snapshot_paths`` name the GET answers that depend on nothing but the monitor's picture, the second, whether the
     peer is loopback, and the headers in ``snapshot_headers``; only requests without those are answered from memory.
+    ``facts`` tells an operator in a few words what a status document says beyond health.
     """
 
     name: str
@@ -29,3 +30,4 @@ class Facade:
     error_response: Callable[[int, Exception], Response]
     snapshot_paths: frozenset[str] = frozenset()
     snapshot_headers: frozenset[str] = frozenset()
+    facts: Callable[[Any], Mapping[str, str]] = field(default=lambda _status: {})

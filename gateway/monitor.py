@@ -3,8 +3,10 @@
 import asyncio
 import logging
 import random
+import re
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +21,8 @@ READINESS = ""
 LIVENESS = "liveness"
 FIRST_RETRY_SECONDS = 0.1
 LAST_RETRY_SECONDS = 1.0
+
+_WRAPPING = re.compile(r"^failed to connect to all addresses; last error: (UNKNOWN: )?(ipv[46]:\S+: )?")
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +56,11 @@ class Replica:
         word = self.words.get(name)
         return self.reachable and word is not None and word.status == "SERVING"
 
+    @property
+    def state(self) -> str:
+        """All of that in one word: unknown, unreachable, serving or not_serving."""
+        return _state(self)
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -73,6 +82,11 @@ class Picture:
     def serving(self, name: str = READINESS) -> bool:
         """Tell whether any replica serves the name."""
         return any(replica.serving(name) for replica in self.replicas)
+
+    @property
+    def state(self) -> str:
+        """All of that in one word: unknown, unreachable, serving or not_serving."""
+        return _state(self)
 
     def statuses(self) -> list[Any]:
         """Tell the status documents of the replicas that can be reached, those that serve first."""
@@ -111,6 +125,8 @@ class Monitor:
         self._backends = {backend.name: backend for backend in backends}
         self._replicas: dict[str, dict[str, Replica]] = {name: {} for name in self._backends}
         self._changed = asyncio.Event()
+        self._ended = False
+        self._observers: list[Callable[[Picture], None]] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._followed: dict[tuple[str, str], asyncio.Task[None]] = {}
 
@@ -137,15 +153,28 @@ class Monitor:
         """Tell whether there is a first verdict on every backend, whatever it is."""
         return all(picture.judged for picture in self.pictures())
 
-    async def changes(self) -> AsyncIterator[int]:
-        """Yield the version at once and whenever it has risen; a slow reader misses only what is outdated."""
+    def on_change(self, observer: Callable[[Picture], None]) -> None:
+        """Call the observer, on the loop, with the new picture of a backend at every change."""
+        self._observers.append(observer)
+
+    async def changes(self, longest_silence_seconds: float | None = None) -> AsyncIterator[int]:
+        """Yield the version at once and whenever it has risen; a slow reader misses only what is outdated.
+
+        It is also yielded after the longest silence, because what takes time is no change: check latencies, clocks.
+        """
         told = -1
-        while True:
-            if told != self.version:
-                told = self.version
-                yield told
-            else:
-                await self._changed.wait()
+        while not self._ended:
+            if told == self.version:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(longest_silence_seconds):
+                        await self._changed.wait()
+            told = self.version
+            yield told
+
+    def end_changes(self) -> None:
+        """Let everyone who follows the changes come to an end."""
+        self._ended = True
+        self._wake()
 
     async def _keep_resolving(self, backend: Watched) -> None:
         while True:
@@ -172,7 +201,7 @@ class Monitor:
             known[address] = Replica(address)
             self._followed[backend.name, address] = asyncio.create_task(self._follow(backend, address))
         if gone:
-            self._tell()
+            self._tell(backend)
 
     def _followed_of(self, backend: Watched) -> list[str]:
         return [address for name, address in self._followed if name == backend.name]
@@ -212,10 +241,15 @@ class Monitor:
                     "reason": "" if after.serving() else after.last_error,
                 },
             )
-        self._tell()
+        self._tell(backend)
 
-    def _tell(self) -> None:
+    def _tell(self, backend: Watched) -> None:
         self.version += 1
+        for observer in self._observers:
+            observer(self.picture(backend.name))
+        self._wake()
+
+    def _wake(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
 
@@ -300,5 +334,14 @@ class _Sighting:
             self._tell(self._backend, replica)
 
 
+def _state(seen: Replica | Picture) -> str:
+    if not seen.judged:
+        return "unknown"
+    if not seen.reachable:
+        return "unreachable"
+    return "serving" if seen.serving() else "not_serving"
+
+
 def _reason(error: grpc.aio.AioRpcError) -> str:
-    return f"{error.code().name.lower()}: {error.details()}"
+    """Tell why a call failed, without the wrapping in which the last of several addresses is reported."""
+    return f"{error.code().name.lower()}: {_WRAPPING.sub('', error.details() or 'no reason given')}"

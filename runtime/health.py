@@ -59,6 +59,7 @@ class Health:
         self._watchers: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
         self._observers: list[Callable[[], None]] = []
         self._accepting = False
+        self._started = False
         self._closed = False
         for probe in probes:
             self._probes[probe.name] = probe
@@ -66,7 +67,7 @@ class Health:
     async def start(self) -> None:
         """Ask every probe once, so that the first verdict is known before any port opens, then go on asking."""
         await asyncio.gather(*(self._ask(probe) for probe in self._probes.values()))
-        self._accepting = True
+        self._accepting = self._started = True
         self._settle()
         for probe in self._probes.values():
             self._follow(probe)
@@ -172,7 +173,8 @@ class Health:
     def _settle(self) -> None:
         missing = sorted(one.name for one in self._components.values() if one.required and not one.serving)
         ready = self._accepting and not missing
-        reason = "" if ready else f"not serving: {', '.join(missing)}" if missing else "not accepting calls"
+        reason = f"not serving: {', '.join(missing)}" if missing else "draining"
+        reason = reason if self._started and not ready else ""  # having started is no error to remember
         for name in self._ready_names:
             self.set(name, serving=ready, error=reason)
         for observer in self._observers:

@@ -2,19 +2,23 @@
 
 import json
 from collections.abc import Callable, Iterator
-from datetime import datetime
 
 import prometheus_client
 from flask import Blueprint, Response, jsonify, request
 
-from gateway.monitor import Monitor, Picture, Replica, Word
+from gateway import pages
+from gateway.monitor import Monitor
+from gateway.overview import Overview
 
 
 def create_blueprint(
-    monitor: Monitor, services: dict[str, str], draining: Callable[[], bool], changes: Callable[[], Iterator[int]]
+    overview: Overview, draining: Callable[[], bool], changes: Callable[[], Iterator[int]]
 ) -> Blueprint:
-    """Make the operator's routes; ``services`` maps each backend's name to its full gRPC service name."""
+    """Make the operator's routes."""
     operator = Blueprint("operator", __name__)
+    operator.register_blueprint(pages.create_blueprint())
+    monitor = overview.monitor
+    services = {one.name: one.service for one in overview.exposed}
 
     @operator.get("/healthz")
     def healthz() -> Response:
@@ -33,17 +37,18 @@ def create_blueprint(
         """List everything known; ``?service=`` answers for one health name as grpc-gateway does."""
         name = request.args.get("service")
         if name is None:
-            return jsonify(backends=[_describe(picture, services) for picture in monitor.pictures()]), 200
+            return jsonify(overview.document(_host())), 200
         return _one(monitor, services, name)
 
     @operator.get("/api/events")
     def events() -> Response:
-        """Stream the same document as server-sent events, at once and on every change."""
+        """Stream the same document as server-sent events, at once, on every change, and after some silence."""
+        host = _host()
 
         def documents() -> Iterator[str]:
             for version in changes():
-                backends = [_describe(picture, services) for picture in monitor.pictures()]
-                yield f"id: {version}\nevent: services\ndata: {json.dumps({'backends': backends})}\n\n"
+                document = json.dumps(overview.document(host), separators=(",", ":"), ensure_ascii=False)
+                yield f"id: {version}\nevent: services\ndata: {document}\n\n"
 
         return Response(
             documents(), content_type="text/event-stream; charset=utf-8", headers={"Cache-Control": "no-cache"}
@@ -64,54 +69,13 @@ def error_response(status: int, error: Exception) -> Response:
     return response
 
 
+def _host() -> str:
+    """Tell how the client calls this machine."""
+    return request.host.removesuffix(f":{request.environ['SERVER_PORT']}")
+
+
 def _verdicts(monitor: Monitor) -> dict[str, str]:
-    return {picture.name: _state(picture) for picture in monitor.pictures()}
-
-
-def _state(picture: Picture) -> str:
-    if not picture.judged:
-        return "unknown"
-    if not picture.reachable:
-        return "unreachable"
-    return "serving" if picture.serving() else "not_serving"
-
-
-def _describe(picture: Picture, services: dict[str, str]) -> dict[str, object]:
-    return {
-        "name": picture.name,
-        "service": services[picture.name],
-        "state": _state(picture),
-        "replicas": [_describe_replica(replica) for replica in picture.replicas],
-    }
-
-
-def _describe_replica(replica: Replica) -> dict[str, object]:
-    return {
-        "address": replica.address,
-        "reachable": replica.reachable,
-        "since": _time(replica.since),
-        "lastError": replica.last_error,
-        "checkMs": None if replica.check_seconds is None else round(1000 * replica.check_seconds, 3),
-        "health": _health(replica),
-    }
-
-
-def _health(replica: Replica) -> list[dict[str, object]]:
-    reported = {one.name: one for one in getattr(replica.status, "health", ())}
-    names = sorted(reported.keys() | replica.words.keys())
-    return [_describe_name(name, replica.words.get(name), reported.get(name)) for name in names]
-
-
-def _describe_name(name: str, word: Word | None, reported: object) -> dict[str, object]:
-    """Merge the last word of the health protocol with the reason that only the status document has."""
-    since = reported.since.ToDatetime() if reported else word.since if word else None  # type: ignore[attr-defined]
-    serving = "SERVING" if getattr(reported, "serving", False) else "NOT_SERVING"
-    return {
-        "name": name,
-        "status": word.status if word else serving,
-        "since": _time(since) if since else None,
-        "lastError": getattr(reported, "last_error", ""),
-    }
+    return {picture.name: picture.state for picture in monitor.pictures()}
 
 
 def _one(monitor: Monitor, services: dict[str, str], name: str) -> tuple[Response, int]:
@@ -125,7 +89,3 @@ def _one(monitor: Monitor, services: dict[str, str], name: str) -> tuple[Respons
             serving = picture.serving(name if "." in name and name != services[picture.name] else "")
             return jsonify(service=name, status="SERVING" if serving else "NOT_SERVING"), 200 if serving else 503
     return jsonify(service=name, status="SERVICE_UNKNOWN"), 404
-
-
-def _time(moment: datetime) -> str:
-    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"

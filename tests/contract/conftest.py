@@ -1,10 +1,14 @@
 """The Flask applications of the gateway, without processes behind them."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from gateway.app import create_app
 from gateway.facades import FACADES, operator
+from gateway.history import History
 from gateway.monitor import Monitor
+from gateway.overview import Overview
 from gateway.settings import GatewaySettings
 
 
@@ -24,6 +28,7 @@ def applications():
         blueprint = facade.create_blueprint(Nobody(), settings)
         port = getattr(settings, f"{facade.name}_port")
         made[port] = create_app(facade.name, blueprint, facade.error_response, 1000)
-    pages = operator.create_blueprint(Monitor([]), {}, bool, lambda: iter(()))
+    overview = Overview(Monitor([]), History(), [], "", datetime.now(UTC))
+    pages = operator.create_blueprint(overview, bool, lambda: iter(()))
     made[settings.operator_port] = create_app("operator", pages, operator.error_response, 1000)
     return made

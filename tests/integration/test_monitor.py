@@ -39,7 +39,9 @@ async def test_nothing_listening_is_unreachable_with_the_reason(free_address, un
         await until(monitor.judged)
         picture = monitor.picture("thing")
         assert (picture.reachable, picture.serving()) == (False, False)
+        assert picture.replicas[0].last_error.startswith("unavailable: ")
         assert "refused" in picture.replicas[0].last_error
+        assert "all addresses" not in picture.replicas[0].last_error
 
 
 async def test_a_serving_backend_is_seen_with_its_status(thing, serve_thing, until):
@@ -126,6 +128,31 @@ async def test_changes_tell_the_version_at_once_and_on_each_rise(thing, serve_th
         async with asyncio.timeout(5):
             assert await anext(changes) > first
         await changes.aclose()
+
+
+async def test_changes_break_a_long_silence_though_nothing_changed(thing, serve_thing, until):
+    async with serve_thing(thing) as address, watching(address) as monitor:
+        await until(lambda: monitor.picture("thing").serving())
+        changes = monitor.changes(longest_silence_seconds=0.05)
+        async with asyncio.timeout(5):
+            assert await anext(changes) == await anext(changes)
+        await changes.aclose()
+
+
+async def test_who_follows_the_changes_comes_to_an_end(free_address):
+    async with watching(free_address) as monitor:
+        changes = monitor.changes()
+        await anext(changes)
+        monitor.end_changes()
+        async with asyncio.timeout(5):
+            assert len([version async for version in changes]) <= 1
+
+
+async def test_an_observer_sees_every_new_picture(thing, serve_thing, until):
+    async with serve_thing(thing) as address, watching(address) as monitor:
+        seen = []
+        monitor.on_change(lambda picture: seen.append((picture.name, picture.state)))
+        await until(lambda: ("thing", "serving") in seen)
 
 
 class Names:

@@ -22,6 +22,11 @@ def create_blueprint(backend: Backend[Any], settings: GatewaySettings) -> Bluepr
     return converter
 
 
+def facts(status: messages.ConverterStatus) -> dict[str, str]:
+    """Tell an operator where the Ice object is and whether it answers."""
+    return {"Ice": f"{'answers' if status.ice.connected else 'silent'} at {status.ice.address}"}
+
+
 FACADE = Facade(
     name="converter",
     service="converter.v1.ConverterService",
@@ -31,4 +36,5 @@ FACADE = Facade(
     create_blueprint=create_blueprint,
     error_response=error_response,
     snapshot_paths=frozenset({"/api/status"}),
+    facts=facts,
 )

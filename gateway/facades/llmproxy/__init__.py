@@ -55,6 +55,12 @@ def create_blueprint(backend: Backend[Any], settings: GatewaySettings) -> Bluepr
     return llmproxy
 
 
+def facts(status: messages.LlmProxyStatus) -> dict[str, str]:
+    """Tell an operator how many of the providers in use are fit."""
+    enabled = [provider for provider in status.providers if provider.enabled]
+    return {"providers": f"{sum(provider.healthy for provider in enabled)} of {len(enabled)} healthy"}
+
+
 FACADE = Facade(
     name="llmproxy",
     service="llmproxy.v1.LlmProxyService",
@@ -65,4 +71,5 @@ FACADE = Facade(
     error_response=error_response,
     snapshot_paths=frozenset({"/", "/health", "/status"}),
     snapshot_headers=frozenset({"authorization", "x-api-key", "x-forwarded-for"}),
+    facts=facts,
 )

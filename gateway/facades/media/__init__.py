@@ -51,6 +51,12 @@ def create_blueprint(backend: Backend[Any], settings: GatewaySettings) -> Bluepr
     return media
 
 
+def facts(status: messages.MediaStatus) -> dict[str, str]:
+    """Tell an operator what the server does and for how many."""
+    mode = messages.Mode.Name(status.mode).removeprefix("MODE_").lower()
+    return {"mode": mode, "sessions": f"{status.sessions.active} now, {status.sessions.total} so far"}
+
+
 FACADE = Facade(
     name="media",
     service="media.v1.MediaService",
@@ -61,4 +67,5 @@ FACADE = Facade(
     error_response=error_response,
     snapshot_paths=frozenset({"/api/health", "/api/ready", "/api/status"}),
     snapshot_headers=access.HEADERS,
+    facts=facts,
 )

@@ -1,11 +1,15 @@
 import json
 from datetime import UTC, datetime
+from importlib.resources import files
 
 import pytest
+from flask import Flask, Response
 
 from gateway.app import create_app
 from gateway.facades import operator
+from gateway.history import History
 from gateway.monitor import Picture, Replica, Word
+from gateway.overview import Exposed, Overview
 from gen.converter.v1 import converter_pb2
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -19,6 +23,9 @@ class Pictures:
 
     def pictures(self):
         return list(self._pictures.values())
+
+    def picture(self, name):
+        return self._pictures[name]
 
     def judged(self):
         return all(picture.judged for picture in self.pictures())
@@ -34,9 +41,35 @@ def serving(**words):
     return replica(reachable=True, judged=True, words=words, check_seconds=0.0015)
 
 
-def client(*pictures, draining=False):
-    services = {picture.name: f"{picture.name}.v1.Service" for picture in pictures}
-    blueprint = operator.create_blueprint(Pictures(*pictures), services, lambda: draining, lambda: iter([7]))
+def facade_of(name):
+    app = Flask(name)
+
+    @app.get("/api/status")
+    def status():
+        return Response('{"down":1.0}', 503, content_type="application/json")
+
+    return app
+
+
+def client(*pictures, draining=False, listener=("127.0.0.1", 5000)):
+    history = History()
+    exposed = []
+    for picture in pictures:
+        history.observe(picture)
+        name = picture.name
+        exposed.append(
+            Exposed(
+                name,
+                f"{name}.v1.Service",
+                "the-target",
+                listener,
+                ["/api/status"],
+                facade_of(name),
+                lambda _: {"a": "b"},
+            )
+        )
+    overview = Overview(Pictures(*pictures), history, exposed, "9.9", MOMENT)
+    blueprint = operator.create_blueprint(overview, lambda: draining, lambda: iter([7]))
     return create_app("operator", blueprint, operator.error_response, 1000).test_client()
 
 
@@ -78,10 +111,15 @@ def test_services_tell_each_name_with_its_last_word_and_the_reason_of_the_status
     assert backend["state"] == "not_serving"
     (told,) = backend["replicas"]
     assert (told["checkMs"], told["since"]) == (1.5, "2026-01-02T03:04:05.000Z")
-    assert told["health"] == [
+    assert [{key: name[key] for key in name if key != "history"} for name in told["health"]] == [
         {"name": "", "status": "NOT_SERVING", "since": "2026-01-02T03:04:05.000Z", "lastError": ""},
         {"name": "thing.part", "status": "NOT_SERVING", "since": "2026-01-02T03:04:05.000Z", "lastError": "refused"},
     ]
+    assert [[span["state"] for span in name["history"]] for name in told["health"]] == [
+        ["not_serving"],
+        ["not_serving"],
+    ]
+    assert backend["reason"] == "thing.part: refused"
 
 
 @pytest.mark.parametrize(
@@ -106,9 +144,13 @@ def test_a_name_of_an_unreachable_backend_is_not_serving():
 
 def test_events_carry_the_same_document():
     http = client(Picture("thing", (serving(),)))
-    lines = http.get("/api/events").text.splitlines()
+    answer = http.get("/api/events")
+    assert answer.content_type == "text/event-stream; charset=utf-8"
+    lines = answer.text.splitlines()
     assert lines[:2] == ["id: 7", "event: services"]
-    assert json.loads(lines[2].removeprefix("data: ")) == http.get("/api/services").json
+    told, listed = json.loads(lines[2].removeprefix("data: ")), http.get("/api/services").json
+    assert told.pop("time") <= listed.pop("time")
+    assert told == listed
 
 
 def test_metrics_are_exposed():
@@ -123,3 +165,90 @@ def test_an_unknown_path_and_a_wrong_method_are_told_in_json():
     answer = http.post("/healthz")
     assert (answer.status_code, answer.json) == (405, {"error": "Method Not Allowed"})
     assert set(answer.headers["Allow"].split(", ")) == {"GET", "HEAD", "OPTIONS"}
+
+
+def test_the_document_carries_what_the_facade_itself_answers_to_the_byte():
+    (backend,) = client(Picture("thing", (serving(),))).get("/api/services").json["backends"]
+    assert backend["answers"] == [
+        {"path": "/api/status", "status": 503, "contentType": "application/json", "body": '{"down":1.0}'}
+    ]
+
+
+def test_the_document_carries_commands_that_ask_the_same_by_hand():
+    (backend,) = client(Picture("thing", (serving(thing_part="SERVING"),))).get("/api/services").json["backends"]
+    commands = [command["command"] for command in backend["commands"]]
+    assert "curl -i http://127.0.0.1:5000/api/status" in commands
+    assert "grpc_health_probe -addr=127.0.0.1:50051" in commands
+    assert "grpc_health_probe -addr=127.0.0.1:50051 -service=thing.part" in commands
+    assert "readinessProbe: {grpc: {port: 50051, service: readiness}}" in commands
+
+
+@pytest.mark.parametrize(
+    ("bound", "host", "url"),
+    [
+        ("127.0.0.1", "console.example", "http://127.0.0.1:5000"),
+        ("0.0.0.0", "console.example", "http://console.example:5000"),
+        ("0.0.0.0", "console.example:80", "http://console.example:5000"),
+        ("::", "[::1]", "http://[::1]:5000"),
+        ("::1", "console.example", "http://[::1]:5000"),
+    ],
+)
+def test_a_facade_that_listens_everywhere_is_called_as_the_operator_calls_this_machine(bound, host, url):
+    http = client(Picture("thing", (serving(),)), listener=(bound, 5000))
+    answer = http.get("/api/services", headers={"Host": host})
+    assert answer.json["backends"][0]["url"] == url
+
+
+def test_a_host_that_is_no_name_reaches_no_command():
+    http = client(Picture("thing", (serving(),)), listener=("0.0.0.0", 5000))
+    answer = http.get("/api/services", headers={"Host": "$(reboot)"})
+    assert answer.json["backends"][0]["url"] == "http://localhost:5000"
+
+
+def test_a_serving_backend_with_a_part_missing_says_which():
+    (backend,) = client(Picture("thing", (serving(thing_part="NOT_SERVING"),))).get("/api/services").json["backends"]
+    assert (backend["state"], backend["reason"]) == ("serving", "thing.part: not serving")
+
+
+def test_a_lost_replica_among_several_is_told_by_its_address():
+    lost = Replica("127.0.0.2:50051", since=MOMENT, judged=True, last_error="refused")
+    (backend,) = client(Picture("thing", (serving(), lost))).get("/api/services").json["backends"]
+    assert (backend["state"], backend["reason"]) == ("serving", "127.0.0.2:50051: refused")
+
+
+def test_nothing_is_wrong_with_a_backend_nobody_has_judged_yet():
+    (backend,) = client(Picture("thing", (replica(),))).get("/api/services").json["backends"]
+    assert (backend["state"], backend["reason"]) == ("unknown", "")
+
+
+def test_version_uptime_and_facts_come_from_the_status_document():
+    status = converter_pb2.ConverterStatus(version="1.2", pid=7)
+    status.started_at.FromDatetime(MOMENT)
+    seen = replica(reachable=True, judged=True, status=status, words={"": Word("SERVING", MOMENT)})
+    (backend,) = client(Picture("thing", (seen,))).get("/api/services").json["backends"]
+    (told,) = backend["replicas"]
+    assert (told["version"], told["pid"], told["facts"]) == ("1.2", 7, {"a": "b"})
+    assert told["startedAt"] == "2026-01-02T03:04:05.000Z"
+
+
+def test_the_console_is_a_page_that_loads_nothing_from_elsewhere_and_runs_nothing_inline():
+    http = client()
+    page = http.get("/")
+    assert (page.status_code, page.content_type) == (200, "text/html; charset=utf-8")
+    assert "default-src 'none'; script-src 'self'" in page.headers["Content-Security-Policy"]
+    assert "unsafe" not in page.headers["Content-Security-Policy"]
+    assert "://" not in page.text
+    assert "<script>" not in page.text
+    assert "style=" not in page.text
+
+
+def test_every_file_of_the_console_is_served_and_asked_for_again_only_when_it_changed():
+    http = client()
+    names = [path.name for path in files("gateway.pages").iterdir() if path.suffix in {".html", ".css", ".js", ".svg"}]
+    assert len(names) > 4
+    for name in names:
+        path = "/" if name == "console.html" else f"/{name}"
+        first = http.get(path)
+        assert (first.status_code, first.headers["X-Content-Type-Options"]) == (200, "nosniff")
+        again = http.get(path, headers={"If-None-Match": first.headers["ETag"]})
+        assert (again.status_code, again.data) == (304, b"")
