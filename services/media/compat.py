@@ -209,4 +209,4 @@ Starter = Callable[[RTCRtpSendParameters], Coroutine[Any, Any, None]]
 def replace_sending(sender: RTCRtpSender, start: Starter, stop: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Let others start and stop this sender: its public ``send`` and ``stop``, on this one instance."""
     sender.send = start  # type: ignore[method-assign,assignment]  # without the argument's name
-    sender.stop = stop  # type: ignore[method-assign]  # positional only
+    sender.stop = stop  # type: ignore[method-assign]

@@ -259,7 +259,7 @@ async def test_nothing_is_encoded_while_nobody_watches(serving, player, until):
         stream.hub._taps.append(units.append)
         viewer = player(server)
         await viewer.play()
-        await until(lambda: len(units) > 10)
+        await until(lambda: server.sessions().active == 1 and len(units) > 10)
         await viewer.close()
         async with asyncio.timeout(10):
             count = -1
