@@ -84,3 +84,9 @@ gen/py.typed: $(VENV)/packages pyproject.toml hatch_build.py $(CONTRACTS)
 
 $(VENV)/ready: $(VENV)/ice gen/py.typed
 	@touch $@
+
+# A health client that is not ours, for the tests. It is written in Go and comes from Go's registry, or not at all.
+.cache/bin:
+	@mkdir -p $@
+	@if command -v go >/dev/null; then echo "test: building grpc_health_probe with Go"; \
+		GOBIN=$(CURDIR)/$@ go install github.com/grpc-ecosystem/grpc-health-probe@latest || true; fi

@@ -36,7 +36,7 @@ def probe():
     found = next((path for path in (ROOT / ".cache" / "bin").glob("grpc?health?probe")), None)
     found = found or shutil.which("grpc_health_probe") or shutil.which("grpc-health-probe")
     if found is None:
-        pytest.skip("grpc_health_probe is not installed and no Go was there to install it with")
+        pytest.skip("grpc_health_probe cannot be had here: not installed, and Go is missing or its registry refuses")
     return Path(found)
 
 
