@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 
+import prometheus_client
 import uvicorn
 import uvloop
 
@@ -18,12 +19,14 @@ from gateway.app import create_app
 from gateway.backend import Backend
 from gateway.bridge import Bridge
 from gateway.facades import FACADES, operator
-from gateway.front import Front, Site, Snapshots
+from gateway.front import Front, Site
 from gateway.history import History
+from gateway.metrics import Backends, Metrics
 from gateway.monitor import Monitor, Watched
 from gateway.overview import Exposed, Overview
 from gateway.protocol import SnapshotProtocol
 from gateway.settings import GatewaySettings
+from gateway.snapshots import Snapshots
 from runtime.server import exit_on_bind_failure, stop_signal
 from runtime.settings import load
 
@@ -89,7 +92,11 @@ async def run(settings: GatewaySettings) -> None:
         app = create_app("operator", pages, operator.error_response, settings.max_body_bytes)
         sites[ports["operator"]] = Site("operator", Bridge(app, settings.max_body_bytes))
         snapshots = Snapshots(lambda: monitor.version)
-        front = Front(sites, ports["operator"], snapshots)
+        metrics = Metrics(prometheus_client.REGISTRY)
+        prometheus_client.REGISTRY.register(Backends(monitor, snapshots))
+        lag = asyncio.create_task(metrics.watch_loop())
+        resources.callback(lag.cancel)
+        front = Front(sites, ports["operator"], snapshots, metrics)
         listeners = Listeners(
             uvicorn.Config(
                 front,

@@ -3,9 +3,10 @@
 import logging
 from collections.abc import Callable
 
-from flask import Blueprint, Flask, Response
+from flask import Blueprint, Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
+from gateway.bridge import ROUTE, SCOPE
 from gateway.errors import BackendError
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,13 @@ def create_app(
     def on_bug(error: Exception) -> Response:
         log.error("unexpected failure", exc_info=error, extra={"facade": name})
         return error_response(500, error)
+
+    @app.after_request
+    def note_route(response: Response) -> Response:
+        rule, scope = request.url_rule, request.environ.get(SCOPE)
+        if rule is not None and scope is not None:
+            scope[ROUTE] = rule.rule
+        return response
 
     app.register_blueprint(blueprint)
     return app

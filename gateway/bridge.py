@@ -19,6 +19,9 @@ Receive = Callable[[], Awaitable[Event]]
 Send = Callable[[Event], Awaitable[None]]
 Result = TypeVar("Result")
 
+ROUTE = "pulsegate.route"  # the application notes here, in the scope, the template of the route it chose
+SCOPE = "pulsegate.scope"  # where a WSGI application finds the ASGI scope
+
 # A client that leaves is looked for only once an answer takes this long: the look-out costs more than most answers.
 LOOK_OUT_SECONDS = 0.05
 
@@ -233,6 +236,7 @@ def environ(scope: Scope, body: bytes) -> Environ:
         "wsgi.multithread": False,
         "wsgi.multiprocess": False,
         "wsgi.run_once": False,
+        SCOPE: scope,
     }
     for raw_name, raw_value in scope["headers"]:
         name = raw_name.decode("latin-1").upper().replace("-", "_")

@@ -5,6 +5,7 @@ import logging
 import random
 import re
 import time
+from collections import Counter
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -119,6 +120,7 @@ class Monitor:
         resolve: Callable[[str], Awaitable[list[str]]] = replicas.resolve,
     ) -> None:
         self.version = 0
+        self.transitions: Counter[tuple[str, str]] = Counter()
         self._freshness_seconds = freshness_seconds
         self._resolve_seconds = resolve_seconds
         self._resolve = resolve
@@ -230,6 +232,7 @@ class Monitor:
         if after == before:
             return
         if (before.reachable, before.serving(), before.judged) != (after.reachable, after.serving(), after.judged):
+            self.transitions[backend.name, after.address] += 1
             log.log(
                 logging.INFO if after.serving() else logging.WARNING,
                 "backend changed",

@@ -5,8 +5,8 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from gateway.front import RAW_REQUEST, Snapshots
 from gateway.peer import is_loopback
+from gateway.snapshots import RAW_REQUEST, Snapshots
 
 LONGEST_REMEMBERED = 4096
 

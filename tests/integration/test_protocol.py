@@ -7,10 +7,13 @@ from functools import partial
 import pytest
 import uvicorn
 from flask import Flask, jsonify, request
+from prometheus_client import CollectorRegistry
 
 from gateway.bridge import Bridge
-from gateway.front import Front, Site, Snapshots
+from gateway.front import Front, Site
+from gateway.metrics import Metrics
 from gateway.protocol import SnapshotProtocol
+from gateway.snapshots import Snapshots
 
 GET = b"GET /api/status HTTP/1.1\r\nHost: any\r\n\r\n"
 OTHER = b"GET /other HTTP/1.1\r\nHost: any\r\n\r\n"
@@ -42,7 +45,12 @@ async def port(version):
     bound.bind(("127.0.0.1", 0))
     number = bound.getsockname()[1]
     snapshots = Snapshots(lambda: version.number, lambda: 7.0)
-    front = Front({number: Site("thing", Bridge(app, 1000), frozenset({"/api/status"}))}, 0, snapshots)
+    front = Front(
+        {number: Site("thing", Bridge(app, 1000), frozenset({"/api/status"}))},
+        0,
+        snapshots,
+        Metrics(CollectorRegistry()),
+    )
     server = uvicorn.Server(
         uvicorn.Config(
             front, http=partial(SnapshotProtocol, snapshots), lifespan="off", log_config=None, server_header=False

@@ -3,10 +3,15 @@ import itertools
 
 import httpx
 import pytest
-from flask import Flask, jsonify, request
+from flask import Blueprint, Flask, Response, jsonify, request
+from prometheus_client import CollectorRegistry
 
+from gateway.app import create_app
 from gateway.bridge import Bridge
-from gateway.front import Front, Site, Snapshots, is_loopback
+from gateway.front import Front, Site
+from gateway.metrics import Metrics
+from gateway.peer import is_loopback
+from gateway.snapshots import Snapshots
 
 THING, OPERATOR = 5000, 8080
 
@@ -30,15 +35,17 @@ def rendered():
 
 @pytest.fixture
 def front(clock, rendered):
-    thing = Flask("thing", static_folder=None)
+    views = Blueprint("views", __name__)
 
-    @thing.get("/api/status")
+    @views.get("/api/status")
     def status():
         return jsonify(run=next(rendered), key=request.headers.get("X-Key"), peer=request.remote_addr)
 
-    @thing.get("/api/other")
+    @views.get("/api/other")
     def other():
         return jsonify(run=next(rendered))
+
+    thing = create_app("thing", views, lambda status, _error: Response(status=status), 1000)
 
     operator = Flask("operator", static_folder=None)
 
@@ -53,6 +60,7 @@ def front(clock, rendered):
         },
         OPERATOR,
         Snapshots(lambda: clock.version, lambda: clock.seconds),
+        Metrics(CollectorRegistry()),
     )
 
 
@@ -128,6 +136,18 @@ async def test_a_facade_is_reachable_by_prefix_on_the_operator_port(front):
 @pytest.mark.parametrize("path", ["/thing", "/thingy/api/status", "/%74hing/api/status", "/nothing/api/status"])
 async def test_a_path_that_only_resembles_a_prefix_stays_with_the_operator(front, path):
     assert (await get(front, path, port=OPERATOR)).status_code == 404
+
+
+async def test_what_is_logged_of_a_request_is_its_route_never_its_path(front, caplog):
+    caplog.set_level("INFO")
+    await get(front, "/api/other")
+    await get(front, "/api/session-that-is-a-secret")
+    lines = [record for record in caplog.records if record.message == "answered"]
+    assert [(line.route, line.status, line.facade) for line in lines] == [
+        ("/api/other", 200, "thing"),
+        ("", 404, "thing"),
+    ]
+    assert "secret" not in "".join(str(line.__dict__) for line in lines)
 
 
 async def test_a_websocket_is_refused_where_no_facade_takes_one(front):

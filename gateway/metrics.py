@@ -1,0 +1,101 @@
+"""What Prometheus is told of the gateway: its answers, its loop, and every backend as the monitor sees it."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from gateway.monitor import Monitor
+from gateway.snapshots import Snapshots
+
+LAG_SECONDS = 0.1
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+
+class Metrics:
+    """Counts what the front answers."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._requests = Counter(
+            "pulsegate_http_requests",
+            "Requests answered by a view, by route template; those answered from memory are counted apart",
+            ["facade", "route", "status"],
+            registry=registry,
+        )
+        self._seconds = Histogram(
+            "pulsegate_http_request_duration_seconds",
+            "Time until the last byte of an answer",
+            ["facade", "route"],
+            registry=registry,
+            buckets=BUCKETS,
+        )
+        self._answering = Gauge(
+            "pulsegate_http_requests_in_progress", "Requests being answered now", ["facade"], registry=registry
+        )
+        self._lag = Histogram(
+            "pulsegate_loop_lag_seconds",
+            "Time by which the event loop was late; anything blocking shows here",
+            registry=registry,
+            buckets=BUCKETS,
+        )
+
+    @contextmanager
+    def answering(self, facade: str) -> Iterator[None]:
+        """Count a request as being answered."""
+        gauge = self._answering.labels(facade)
+        gauge.inc()
+        try:
+            yield
+        finally:
+            gauge.dec()
+
+    def answered(self, facade: str, route: str, status: int, seconds: float) -> None:
+        """Count an answer; a request that met no route has an empty one."""
+        self._requests.labels(facade, route, status).inc()
+        self._seconds.labels(facade, route).observe(seconds)
+
+    async def watch_loop(self) -> None:
+        """Measure how late the loop is, until cancelled."""
+        while True:
+            due = time.monotonic() + LAG_SECONDS
+            await asyncio.sleep(LAG_SECONDS)
+            self._lag.observe(max(0.0, time.monotonic() - due))
+
+
+class Backends(Collector):
+    """Reads the monitor and the snapshots whenever Prometheus asks."""
+
+    def __init__(self, monitor: Monitor, snapshots: Snapshots) -> None:
+        self._monitor = monitor
+        self._snapshots = snapshots
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every family; health is 1 for SERVING of a replica that can be reached, else 0."""
+        place = ["backend", "replica"]
+        reachable = GaugeMetricFamily("pulsegate_backend_reachable", "1 while a replica answers", labels=place)
+        serving = GaugeMetricFamily("pulsegate_backend_serving", "1 while a name is SERVING", labels=[*place, "name"])
+        since = GaugeMetricFamily(
+            "pulsegate_backend_state_start_time_seconds", "When reachability last changed", labels=place
+        )
+        check = GaugeMetricFamily("pulsegate_backend_check_duration_seconds", "Time of the last check", labels=place)
+        changes = CounterMetricFamily(
+            "pulsegate_backend_transitions", "Changes of reachability or readiness", labels=place
+        )
+        for picture in self._monitor.pictures():
+            for replica in picture.replicas:
+                at = [picture.name, replica.address]
+                reachable.add_metric(at, replica.reachable)
+                since.add_metric(at, replica.since.timestamp())
+                changes.add_metric(at, self._monitor.transitions[picture.name, replica.address])
+                if replica.reachable and replica.check_seconds is not None:
+                    check.add_metric(at, replica.check_seconds)
+                for name in replica.words:
+                    serving.add_metric([*at, name], replica.serving(name))
+        yield from (reachable, serving, since, check, changes)
+        yield CounterMetricFamily(
+            "pulsegate_http_snapshot_answers", "Probes answered from memory", value=self._snapshots.hits
+        )
