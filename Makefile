@@ -23,7 +23,7 @@ setup: ## make .venv with everything that run, test and lint need (all of them d
 run: setup ## run everything on this machine with built-in defaults and print what to try
 	@$(BIN)/python -m deploy.run
 
-test: setup $(VENV)/browser ## run the tests; narrow them with ARGS="-k whep"
+test: setup $(VENV)/browser .cache/bin ## run the tests; narrow them with ARGS="-k whep"
 	@$(BIN)/python -m pytest $(ARGS)
 
 lint: setup ## check style, types, import rules and contracts

@@ -32,3 +32,13 @@ def pytest_sessionfinish(session):
     if os.environ.get("CI") and skipped:
         report.write_line("\nCI skips nothing: make the set-up install what these tests miss", red=True)
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was():
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.contextvars.clear_contextvars()
