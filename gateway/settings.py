@@ -1,6 +1,7 @@
 """What the gateway can be told: where it listens, where its backends are, who may call."""
 
 import ipaddress
+from pathlib import Path
 from typing import Annotated, ClassVar
 
 from pydantic import AliasChoices, Field, SecretStr
@@ -74,6 +75,11 @@ class GatewaySettings(Settings):
         SecretStr(""),
         validation_alias=_documented("llmproxy_key", "CCPROXY_API_KEY", "CCPROXY_APIKEY", "APIKEY"),
         description="key of the LLM API; empty restricts it to loopback",
+    )
+    ccproxy_config: Path | None = Field(
+        None,
+        validation_alias=_documented("ccproxy_config", "CCPROXY_CONFIG"),
+        description="CCProxy configuration file; searched for in its documented places if empty",
     )
     max_body_bytes: int = Field(10_485_760, gt=0, description="largest request body")
     trusted_proxies: Annotated[list[Network], NoDecode, BeforeValidator(_split)] = Field(

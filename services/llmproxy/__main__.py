@@ -1,7 +1,10 @@
 """Start the llmproxy backend: `python -m services.llmproxy`."""
 
 import asyncio
+import os
+import signal
 import sys
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 
 import aiohttp
@@ -12,33 +15,46 @@ import uvloop
 from gen.llmproxy.v1 import llmproxy_pb2_grpc
 from runtime import server
 from runtime.health import Health
-from runtime.settings import load
+from runtime.settings import FILE_EXIT, load
 from services.llmproxy import build
 from services.llmproxy.answers import Resources
 from services.llmproxy.catalog import Catalog
-from services.llmproxy.configuration import from_settings
+from services.llmproxy.configuration import ConfigurationError
 from services.llmproxy.embedded import EngineSettings, bundled_model
+from services.llmproxy.registry import Registry
 from services.llmproxy.servicer import SERVICE, LlmProxyServicer
 from services.llmproxy.settings import LlmProxySettings
+from services.llmproxy.store import Store, StoreError, read_dotenv
 from services.llmproxy.traffic import Traffic
 from services.llmproxy.upstream import Limits
 
 
-async def run(settings: LlmProxySettings) -> None:
+async def run(settings: LlmProxySettings, environment: Mapping[str, str]) -> None:
     """Wire the parts and serve until told to stop."""
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(
-            aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0), auto_decompress=True, trust_env=not settings.proxy_url
-            )
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), trust_env=not settings.proxy_url)
         )
         health = Health(SERVICE)
-        catalog = Catalog(from_settings(settings), resources(settings, session), health)
-        stack.push_async_callback(catalog.close)
+        try:
+            registry = Registry(
+                Store(settings.ccproxy_config),
+                read_dotenv(environment),
+                lambda configuration: Catalog(configuration, resources(settings, session), health),
+                health,
+                prometheus_client.REGISTRY,
+            )
+        except (StoreError, ConfigurationError) as error:
+            for problem in getattr(error, "problems", [str(error)]):
+                print(f"Error: {problem}", file=sys.stderr)  # noqa: T201  for a person at a terminal
+            raise SystemExit(FILE_EXIT) from None
+        stack.push_async_callback(registry.catalog.close)
         known = await asyncio.to_thread(build.read, settings.version)
-        traffic = Traffic(prometheus_client.REGISTRY)
-        servicer = LlmProxyServicer(catalog, health, traffic, known)  # type: ignore[abstract]  # the rest: UNIMPLEMENTED
-        catalog.on_change(servicer.feed.changed)
+        servicer = LlmProxyServicer(registry, health, Traffic(prometheus_client.REGISTRY), known)
+        registry.catalog.on_change(servicer.feed.changed)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, registry.reload_soon)
+        following = asyncio.create_task(registry.follow(), name="follow the configuration")
+        stack.callback(following.cancel)
 
         def register(grpc_server: grpc.aio.Server) -> str:
             llmproxy_pb2_grpc.add_LlmProxyServiceServicer_to_server(servicer, grpc_server)
@@ -65,7 +81,7 @@ def resources(settings: LlmProxySettings, session: aiohttp.ClientSession) -> Res
 
 def main() -> None:
     """Run the process."""
-    uvloop.run(run(load(LlmProxySettings, sys.argv[1:])))
+    uvloop.run(run(load(LlmProxySettings, sys.argv[1:]), os.environ))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """The live providers of one configuration: who answers a request, and how each of them is."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from runtime.health import Health
 from services.llmproxy import routing
@@ -35,11 +35,36 @@ class Catalog:
         self._resources = resources
         self._health = health
         self._observers: list[Callable[[], None]] = []
-        self.entries: Mapping[str, Entry] = {one.name: self._open(one) for one in configuration.providers}
-        self._table = routing.Table(
-            candidates=[_candidate(entry) for entry in self.entries.values()], routes=configuration.routes
-        )
+        self._retired: list[Provider] = []
+        self._table = routing.Table()
+        self._configuration: Configuration | None = None
+        self.entries: dict[str, Entry] = {}
+        self.apply(configuration)
         self._rechecking = asyncio.create_task(self._recheck(), name="recheck unhealthy providers")
+
+    def apply(self, configuration: Configuration) -> None:
+        """Serve a new configuration from the next request on; running answers go on with what they began with."""
+        resources = self._resources
+        if configuration.idle_seconds is not None:
+            resources = replace(resources, limits=replace(resources.limits, idle_seconds=configuration.idle_seconds))
+        if configuration.proxy_url:
+            resources = replace(resources, proxy_url=configuration.proxy_url)
+        before, self.entries = self.entries, {}
+        for one in configuration.providers:
+            known = before.get(one.name)
+            if known is not None and self._connects_alike(known.configured, one, configuration):
+                self.entries[one.name] = replace(known, configured=one)
+            else:
+                self.entries[one.name] = self._open(one, resources)
+        for name, entry in before.items():
+            if name not in self.entries:
+                self._health.remove(HEALTH_PREFIX + name)
+            if all(entry.provider is not kept.provider for kept in self.entries.values()):
+                self._retired.append(entry.provider)
+        self._configuration = configuration
+        self._table = routing.Table([_candidate(entry) for entry in self.entries.values()], configuration.routes)
+        for observer in self._observers:
+            observer()
 
     def on_change(self, observer: Callable[[], None]) -> None:
         """Call the observer, on the loop, whenever a provider's condition changed."""
@@ -66,11 +91,24 @@ class Catalog:
         self._rechecking.cancel()
         with suppress(asyncio.CancelledError):
             await self._rechecking
-        for name, entry in self.entries.items():
-            await entry.provider.close()
-            self._health.remove(HEALTH_PREFIX + name)
+        for provider in [*(entry.provider for entry in self.entries.values()), *self._retired]:
+            await provider.close()
 
-    def _open(self, configured: ProviderConfiguration) -> Entry:
+    def _connects_alike(
+        self, before: ProviderConfiguration, after: ProviderConfiguration, configuration: Configuration
+    ) -> bool:
+        """Tell whether a provider can go on as it is: the embedded model is not loaded twice for a new route."""
+        if before.message_format == after.message_format == "local":
+            return True
+        old = self._configuration
+        return (
+            old is not None
+            and (old.idle_seconds, old.proxy_url) == (configuration.idle_seconds, configuration.proxy_url)
+            and (before.message_format, before.api_base_url, before.api_key, before.keyless)
+            == (after.message_format, after.api_base_url, after.api_key, after.keyless)
+        )
+
+    def _open(self, configured: ProviderConfiguration, resources: Resources) -> Entry:
         name = HEALTH_PREFIX + configured.name
 
         def told() -> None:
@@ -79,7 +117,7 @@ class Catalog:
                 observer()
 
         condition = Condition(told)
-        provider = PROVIDERS[configured.message_format](configured, self._resources, condition)
+        provider = PROVIDERS[configured.message_format](configured, resources, condition)
         self._health.set(name, serving=condition.serving, error=condition.reason, required=False)
         return Entry(configured, provider, condition)
 
@@ -106,5 +144,6 @@ def _candidate(entry: Entry) -> routing.Candidate:
         configured.name,
         configured.models or provider.own_models,
         enabled=configured.enabled and provider.credential,
+        by_name_only=configured.implied,
         embedded=configured.message_format == "local",
     )

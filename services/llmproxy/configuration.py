@@ -1,13 +1,49 @@
-"""Which providers and routes there are."""
+"""Which providers and routes there are: CCProxy's configuration document with the environment laid over it."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
 
+import orjson
 from pydantic import SecretStr
 
-from services.llmproxy.presets import PRESETS
+from services.llmproxy import durations
+from services.llmproxy.presets import PRESETS, Preset
 from services.llmproxy.routing import Route
-from services.llmproxy.settings import LlmProxySettings
+
+FORMATS = ("anthropic", "local")
+"""The wire formats that a provider can have."""
+CONDITION_TYPES = ("tokenCount", "parameter", "model")
+OPERATORS = (">", "<", "==", "!=", ">=", "<=", "contains")
+PROVIDER_KEYS = frozenset(
+    {"name", "api_base_url", "api_key", "models", "enabled", "transformers", "message_format"}
+    | {"created_at", "updated_at"}
+)
+_ANY_MODEL: list[str] = []
+"""The models of a provider that variables made, which have no way to list them."""
+_VARIABLE = re.compile(r"\$\{([A-Za-z_]\w*)\}")
+_INDEXED = re.compile(r"CCPROXY_PROVIDERS_(\d+)_(NAME|API_KEY|API_BASE_URL|ENABLED)")
+
+Document = Mapping[str, Any]
+
+
+class ConfigurationError(ValueError):
+    """The document breaks rules; ``problems`` names every one of them, without secrets."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = list(problems)
+
+
+@dataclass(frozen=True, slots=True)
+class Transformer:
+    """A named step that a document may list for a provider."""
+
+    name: str
+    config: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +56,17 @@ class ProviderConfiguration:
     api_key: SecretStr = field(default_factory=lambda: SecretStr(""))
     models: tuple[str, ...] = ()
     enabled: bool = True
+    transformers: tuple[Transformer, ...] = ()
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    implied: bool = False
+    """It is here only because its key is in the environment, so it answers only who names it."""
+
+    @property
+    def keyless(self) -> bool:
+        """Whether it needs no key."""
+        preset = PRESETS.get(self.name.lower())
+        return preset.keyless if preset else not self.api_key.get_secret_value()
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +75,262 @@ class Configuration:
 
     providers: tuple[ProviderConfiguration, ...] = ()
     routes: Mapping[str, Route] = field(default_factory=dict)
+    idle_seconds: float | None = None
+    proxy_url: str = ""
+    warnings: tuple[str, ...] = ()
 
 
-def from_settings(settings: LlmProxySettings) -> Configuration:
-    """Use every vendor whose key is at hand, and behind them the embedded model, which needs none."""
-    providers = []
-    if settings.anthropic_api_key.get_secret_value():
-        preset = PRESETS["anthropic"]
-        providers.append(
-            ProviderConfiguration("anthropic", preset.message_format, preset.base_url, settings.anthropic_api_key)
+def read(document: Document, environment: Mapping[str, str]) -> Configuration:
+    """Make a configuration of a document and the environment; raises ``ConfigurationError`` with every problem."""
+    return _Reader(environment).read(document)
+
+
+def masked(key: str) -> str:
+    """Show as much of a key as tells it from others."""
+    if not key:
+        return "(not set)"
+    return "*" * len(key) if len(key) <= 8 else f"{key[:4]}{'*' * (len(key) - 8)}{key[-4:]}"
+
+
+class _Reader:
+    """Reads one document and collects what is wrong with it."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        self._problems: list[str] = []
+        self._warnings: list[str] = []
+
+    def read(self, document: Document) -> Configuration:
+        expanded = self._expand(document)
+        port = expanded.get("port", 3456)
+        if isinstance(port, bool) or not isinstance(port, int) or not 1 <= port <= 65535:
+            self._problems.append(f"invalid port number: {port}")
+        providers = self._providers(expanded)
+        routes = self._routes(expanded, {provider.name for provider in providers})
+        performance = _mapping(expanded.get("performance"))
+        idle = self._duration(performance, "request_timeout")
+        self._duration(expanded, "shutdown_timeout")
+        if self._problems:
+            raise ConfigurationError(self._problems)
+        proxy_url = str(expanded.get("proxy_url") or "")
+        return Configuration(tuple(providers), routes, idle, proxy_url, tuple(self._warnings))
+
+    def _expand(self, value: Any) -> Any:  # noqa: ANN401  any JSON
+        """Replace ``${VAR}`` in every string; a variable nobody set is empty, and said."""
+
+        def variable(match: re.Match[str]) -> str:
+            name = match[1]
+            if name not in self._environment:
+                self._warnings.append(f"variable {name} is not set")
+            return self._environment.get(name, "")
+
+        if isinstance(value, str):
+            return _VARIABLE.sub(variable, value)
+        if isinstance(value, Mapping):
+            return {key: self._expand(one) for key, one in value.items()}
+        return [self._expand(one) for one in value] if isinstance(value, list) else value
+
+    def _duration(self, table: Document, key: str) -> float | None:
+        if key not in table:
+            return None
+        try:
+            return durations.seconds(table[key]) or None
+        except ValueError as error:
+            self._problems.append(f"{key}: {error}")
+            return None
+
+    def _providers(self, document: Document) -> list[ProviderConfiguration]:
+        written = self._list(document, "providers") + self._json("CCPROXY_PROVIDERS_JSON", list)
+        self._lay_indexed_over(written)
+        providers: list[ProviderConfiguration] = []
+        for fields in written:
+            if provider := self._provider(_mapping(fields)):
+                if any(provider.name == other.name for other in providers):
+                    self._problems.append(f"duplicate provider name: {provider.name}")
+                providers.append(provider)
+        return providers + list(self._implied({provider.name.lower() for provider in providers}))
+
+    def _lay_indexed_over(self, written: list[dict[str, Any]]) -> None:
+        """Let ``CCPROXY_PROVIDERS_<i>_*`` change the provider at that place, or add one."""
+        indexed: dict[int, dict[str, Any]] = {}
+        for variable, value in self._environment.items():
+            if match := _INDEXED.fullmatch(variable):
+                indexed.setdefault(int(match[1]), {})[match[2].lower()] = value
+        for index, fields in sorted(indexed.items()):
+            if "enabled" in fields:
+                fields["enabled"] = fields["enabled"].strip().lower() in ("true", "1")
+            if index < len(written):
+                written[index] = {**_mapping(written[index]), **fields}
+            else:
+                written.append({"models": _ANY_MODEL, **fields})
+
+    def _provider(self, fields: Document) -> ProviderConfiguration | None:
+        name = str(fields.get("name") or "").strip()
+        if not name:
+            self._problems.append("provider name is required")
+            return None
+        say = self._sayer(f"provider {name}")
+        if "," in name:
+            say("name must not contain a comma")
+        for key in sorted(fields.keys() - PROVIDER_KEYS):
+            self._warnings.append(f"provider {name}: unknown key {key}")
+        preset = PRESETS.get(name.lower())
+        message_format = str(fields.get("message_format") or (preset.message_format if preset else "openai"))
+        if message_format not in FORMATS:
+            say(f"message format must be one of {', '.join(FORMATS)}, got {message_format}")
+        enabled = fields.get("enabled", True)
+        if not isinstance(enabled, bool):
+            say("enabled must be true or false")
+        return ProviderConfiguration(
+            name,
+            message_format,
+            self._base_url(fields, preset, message_format, say),
+            SecretStr(self._key(fields, name, preset)),
+            self._models(fields, preset, say, enabled=enabled is True),
+            enabled is True,
+            self._transformers(fields, say),
+            self._time(fields, "created_at", say),
+            self._time(fields, "updated_at", say),
         )
-    return Configuration((*providers, ProviderConfiguration("local", PRESETS["local"].message_format)))
+
+    def _base_url(
+        self, fields: Document, preset: Preset | None, message_format: str, say: Callable[[str], None]
+    ) -> str:
+        url = str(fields.get("api_base_url") or (preset.base_url if preset else ""))
+        if message_format == "local":
+            return ""
+        if not url:
+            say("API base URL is required")
+            return ""
+        try:
+            parts = urlsplit(url)
+            scheme, host = parts.scheme, parts.hostname
+        except ValueError:
+            scheme, host = "", None
+        if scheme not in ("http", "https"):
+            say("API base URL must use http or https scheme")
+        elif not host:
+            say("API base URL must name a host")
+        return url
+
+    def _key(self, fields: Document, name: str, preset: Preset | None) -> str:
+        """Choose the key: a variable of the provider's name beats the document."""
+        for variable in preset.key_variables if preset else (f"{name.upper().replace('-', '_')}_API_KEY",):
+            if value := self._environment.get(variable):
+                return value
+        return str(fields.get("api_key") or "")
+
+    def _models(
+        self, fields: Document, preset: Preset | None, say: Callable[[str], None], *, enabled: bool
+    ) -> tuple[str, ...]:
+        models = fields.get("models") or []
+        if fields.get("models") is _ANY_MODEL:
+            return ()
+        if not isinstance(models, list) or not all(isinstance(model, str) and model.strip() for model in models):
+            say("models must be a list of names")
+            return ()
+        if enabled and not models and preset is None:
+            say("at least one model must be specified for enabled provider")
+        return tuple(models)
+
+    def _transformers(self, fields: Document, say: Callable[[str], None]) -> tuple[Transformer, ...]:
+        transformers = []
+        for one in fields.get("transformers") or []:
+            written = {"name": one} if isinstance(one, str) else _mapping(one)
+            if not written.get("name"):
+                say("a transformer needs a name")
+            transformers.append(Transformer(str(written.get("name") or ""), _mapping(written.get("config"))))
+        return tuple(transformers)
+
+    def _time(self, fields: Document, key: str, say: Callable[[str], None]) -> datetime | None:
+        text = fields.get(key)
+        if not text:
+            return None
+        try:
+            moment = datetime.fromisoformat(str(text))
+        except ValueError:
+            say(f"{key} must be an RFC 3339 time")
+            return None
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+    def _implied(self, named: set[str]) -> Iterator[ProviderConfiguration]:
+        """Yield the providers that need no document: those whose key is at hand, and the embedded model."""
+        keys: set[str] = set()
+        for name, preset in PRESETS.items():
+            key = self._key({}, name, preset)
+            if name in named or preset.message_format not in FORMATS:
+                keys.add(key)
+            elif key and key not in keys:
+                keys.add(key)
+                yield ProviderConfiguration(
+                    name, preset.message_format, preset.base_url, SecretStr(key), implied=name != "anthropic"
+                )
+        if "local" not in named:
+            yield ProviderConfiguration("local", "local")
+
+    def _routes(self, document: Document, providers: set[str]) -> dict[str, Route]:
+        written = {**_mapping(document.get("routes")), **self._json("CCPROXY_ROUTES_JSON", dict)}
+        return {name: self._route(name, _mapping(fields), providers) for name, fields in written.items()}
+
+    def _route(self, name: str, fields: Document, providers: set[str]) -> Route:
+        provider = str(fields.get("provider") or "")
+        say = self._sayer(f"route {name}")
+        if provider not in providers:
+            self._problems.append(f"route {name} references unknown provider: {provider}")
+        for condition in fields.get("conditions") or []:
+            _check_condition(_mapping(condition), say)
+        parameters = _mapping(fields.get("parameters"))
+        _check_parameters(parameters, say)
+        return Route(provider, str(fields.get("model") or ""), parameters)
+
+    def _list(self, document: Document, key: str) -> list[dict[str, Any]]:
+        value = document.get(key) or []
+        if not isinstance(value, list):
+            self._problems.append(f"{key} must be a list")
+            return []
+        return list(value)
+
+    def _json(self, variable: str, kind: type) -> Any:  # noqa: ANN401  any JSON of that kind
+        text = self._environment.get(variable)
+        if not text:
+            return kind()
+        try:
+            value = orjson.loads(text)
+        except orjson.JSONDecodeError:
+            value = None
+        if not isinstance(value, kind):
+            self._problems.append(f"{variable} must be a JSON {'list' if kind is list else 'object'}")
+            return kind()
+        return self._expand(value)
+
+    def _sayer(self, where: str) -> Callable[[str], None]:
+        return lambda what: self._problems.append(f"{where}: {what}")
+
+
+def _check_condition(condition: Document, say: Callable[[str], None]) -> None:
+    if condition.get("type") not in CONDITION_TYPES:
+        say(f"unknown condition type: {condition.get('type')}")
+    if condition.get("operator") not in OPERATORS:
+        say(f"unknown condition operator: {condition.get('operator')}")
+    if condition.get("value") is None:
+        say("condition value is required")
+
+
+def _check_parameters(parameters: Document, say: Callable[[str], None]) -> None:
+    ranges: Mapping[str, tuple[str, Callable[[float], bool]]] = {
+        "temperature": ("must be between 0 and 2", lambda value: 0 <= value <= 2),
+        "top_p": ("must be between 0 and 1", lambda value: 0 <= value <= 1),
+        "max_tokens": ("must be greater than 0", lambda value: value > 0),
+    }
+    for name, (rule, holds) in ranges.items():
+        value = parameters.get(name)
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            say(f"{name} must be a number")
+        elif not holds(value):
+            say(f"{name} {rule}, got {value}")
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    return dict(value) if isinstance(value, Mapping) else {}

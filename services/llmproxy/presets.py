@@ -10,16 +10,33 @@ _VERSION = re.compile(r"/v\d+\w*$")
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """A vendor's address, wire format and the variables that may hold its key."""
+    """A vendor's address, wire format, and the variables that may hold its key, best first."""
 
     base_url: str
     message_format: str
     key_variables: tuple[str, ...] = ()
+    keyless: bool = False
+    """Whether it answers without a key."""
 
 
+_OPENAI = "openai"
 PRESETS: Mapping[str, Preset] = {
     "anthropic": Preset("https://api.anthropic.com", "anthropic", ("ANTHROPIC_API_KEY",)),
-    "local": Preset("", "local"),
+    "openai": Preset("https://api.openai.com/v1", _OPENAI, ("OPENAI_API_KEY",)),
+    "gemini": Preset(
+        "https://generativelanguage.googleapis.com/v1beta", "google", ("GEMINI_API_KEY", "GOOGLE_API_KEY")
+    ),
+    "google": Preset(
+        "https://generativelanguage.googleapis.com/v1beta", "google", ("GOOGLE_API_KEY", "GEMINI_API_KEY")
+    ),
+    "deepseek": Preset("https://api.deepseek.com", _OPENAI, ("DEEPSEEK_API_KEY",)),
+    "openrouter": Preset("https://openrouter.ai/api/v1", _OPENAI, ("OPENROUTER_API_KEY",)),
+    "groq": Preset("https://api.groq.com/openai/v1", _OPENAI, ("GROQ_API_KEY",)),
+    "mistral": Preset("https://api.mistral.ai/v1", _OPENAI, ("MISTRAL_API_KEY",)),
+    "xai": Preset("https://api.x.ai/v1", _OPENAI, ("XAI_API_KEY",)),
+    "grok": Preset("https://api.x.ai/v1", _OPENAI, ("GROK_API_KEY", "XAI_API_KEY")),
+    "ollama": Preset("http://localhost:11434/v1", _OPENAI, ("OLLAMA_API_KEY",), keyless=True),
+    "local": Preset("", "local", keyless=True),
 }
 
 

@@ -19,6 +19,8 @@ class Candidate:
     name: str
     models: Sequence[str] = ()
     enabled: bool = True
+    by_name_only: bool = False
+    """Answers only who names it, even though it has any model."""
     embedded: bool = False
     """The built-in model, which answers whatever name was asked for when nobody else does."""
 
@@ -116,7 +118,7 @@ def _without_route(enabled: Mapping[str, Candidate], model: str) -> Target:
         if model in candidate.models:
             return Target(candidate.name, model, rule="listed")
     for candidate in enabled.values():
-        if not candidate.models and not candidate.embedded:
+        if not (candidate.models or candidate.embedded or candidate.by_name_only):
             return Target(candidate.name, model, rule="any model")
     for candidate in enabled.values():
         if candidate.embedded:

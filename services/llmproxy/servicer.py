@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
 from time import monotonic
+from typing import Any
 
 import grpc
+import orjson
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from gen.llmproxy.v1 import llmproxy_pb2 as pb
@@ -18,8 +20,14 @@ from runtime.requests import REQUEST_ID_KEY
 from runtime.status import StatusFeed
 from services.llmproxy.answers import Head
 from services.llmproxy.build import Build
-from services.llmproxy.catalog import Catalog
+from services.llmproxy.configuration import ConfigurationError, ProviderConfiguration, masked
 from services.llmproxy.messages import AnswerError, parse
+from services.llmproxy.registry import (
+    Registry,
+    TakenNameError,
+    UnchangeableError,
+    UnknownProviderError,
+)
 from services.llmproxy.tokens import estimate
 from services.llmproxy.traffic import Traffic
 
@@ -35,10 +43,11 @@ class LlmProxyServicer(llmproxy_pb2_grpc.LlmProxyServiceServicer):
     """Answers Messages requests through the catalog and tells how this process is."""
 
     def __init__(
-        self, catalog: Catalog, health: Health, traffic: Traffic, build: Build, ping_seconds: float = PING_SECONDS
+        self, registry: Registry, health: Health, traffic: Traffic, build: Build, ping_seconds: float = PING_SECONDS
     ) -> None:
         self._ping_seconds = ping_seconds
-        self._catalog = catalog
+        self._registry = registry
+        self._catalog = registry.catalog
         self._health = health
         self._traffic = traffic
         self._build = build
@@ -123,6 +132,84 @@ class LlmProxyServicer(llmproxy_pb2_grpc.LlmProxyServiceServicer):
             ]
         )
 
+    async def ListProviders(
+        self,
+        request: pb.ListProvidersRequest,  # noqa: ARG002
+        context: grpc.aio.ServicerContext[pb.ListProvidersRequest, pb.ListProvidersResponse],  # noqa: ARG002
+    ) -> pb.ListProvidersResponse:
+        """List what is configured, keys masked."""
+        providers = self._registry.configuration.providers
+        return pb.ListProvidersResponse(providers=[self._provider(one) for one in providers])
+
+    async def GetProvider(
+        self,
+        request: pb.GetProviderRequest,
+        context: grpc.aio.ServicerContext[pb.GetProviderRequest, pb.GetProviderResponse],
+    ) -> pb.GetProviderResponse:
+        """Read one provider."""
+        async with _changing(context):
+            return pb.GetProviderResponse(provider=self._provider(self._registry.provider(request.name)))
+
+    async def CreateProvider(
+        self,
+        request: pb.CreateProviderRequest,
+        context: grpc.aio.ServicerContext[pb.CreateProviderRequest, pb.CreateProviderResponse],
+    ) -> pb.CreateProviderResponse:
+        """Add a provider; saved first, used at once."""
+        fields: dict[str, object] = {
+            "name": request.name,
+            "api_base_url": request.api_base_url,
+            "api_key": request.api_key,
+            "models": list(request.models),
+            "message_format": request.message_format,
+            "enabled": request.enabled if request.HasField("enabled") else True,
+        }
+        async with _changing(context):
+            created = await self._registry.create(
+                {key: value for key, value in fields.items() if value not in ("", [])}
+            )
+            return pb.CreateProviderResponse(provider=self._provider(created))
+
+    async def UpdateProvider(
+        self,
+        request: pb.UpdateProviderRequest,
+        context: grpc.aio.ServicerContext[pb.UpdateProviderRequest, pb.UpdateProviderResponse],
+    ) -> pb.UpdateProviderResponse:
+        """Change what is given; an empty text is as good as none."""
+        texts = {
+            "name": request.new_name,
+            "api_base_url": request.api_base_url,
+            "api_key": request.api_key,
+            "message_format": request.message_format,
+        }
+        fields: dict[str, object] = {key: value for key, value in texts.items() if value}
+        if request.HasField("models"):
+            fields["models"] = list(request.models.models)
+        if request.HasField("enabled"):
+            fields["enabled"] = request.enabled
+        async with _changing(context):
+            updated = await self._registry.update(request.name, fields)
+            return pb.UpdateProviderResponse(provider=self._provider(updated))
+
+    async def DeleteProvider(
+        self,
+        request: pb.DeleteProviderRequest,
+        context: grpc.aio.ServicerContext[pb.DeleteProviderRequest, pb.DeleteProviderResponse],
+    ) -> pb.DeleteProviderResponse:
+        """Remove a provider."""
+        async with _changing(context):
+            await self._registry.delete(request.name)
+            return pb.DeleteProviderResponse()
+
+    async def ToggleProvider(
+        self,
+        request: pb.ToggleProviderRequest,
+        context: grpc.aio.ServicerContext[pb.ToggleProviderRequest, pb.ToggleProviderResponse],
+    ) -> pb.ToggleProviderResponse:
+        """Flip whether a provider is used."""
+        async with _changing(context):
+            return pb.ToggleProviderResponse(enabled=await self._registry.toggle(request.name))
+
     async def GetHealth(
         self,
         request: pb.GetHealthRequest,  # noqa: ARG002
@@ -189,6 +276,22 @@ class LlmProxyServicer(llmproxy_pb2_grpc.LlmProxyServiceServicer):
             ],
         )
 
+    def _provider(self, provider: ProviderConfiguration) -> pb.Provider:
+        return pb.Provider(
+            name=provider.name,
+            api_base_url=provider.api_base_url,
+            api_key=masked(provider.api_key.get_secret_value()),
+            models=provider.models,
+            enabled=provider.enabled,
+            message_format=provider.message_format,
+            transformers=[
+                pb.Transformer(name=one.name, config=orjson.dumps(one.config) if one.config else b"")
+                for one in provider.transformers
+            ],
+            created_at=_timestamp(provider.created_at or self._started_at),
+            updated_at=_timestamp(provider.updated_at or self._started_at),
+        )
+
     def _state(self) -> pb.LlmProxyStatus.State:
         if self._stopping:
             return pb.LlmProxyStatus.STATE_STOPPING
@@ -197,6 +300,21 @@ class LlmProxyServicer(llmproxy_pb2_grpc.LlmProxyServiceServicer):
         entries = self._catalog.entries.values()
         well = all(entry.condition.healthy for entry in entries if entry.configured.enabled)
         return pb.LlmProxyStatus.STATE_READY if well else pb.LlmProxyStatus.STATE_DEGRADED
+
+
+@asynccontextmanager
+async def _changing(context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[None]:
+    """Say in gRPC's terms why a provider could not be read or changed."""
+    try:
+        yield
+    except UnknownProviderError as error:
+        await context.abort(grpc.StatusCode.NOT_FOUND, str(error))
+    except TakenNameError as error:
+        await context.abort(grpc.StatusCode.ALREADY_EXISTS, str(error))
+    except ConfigurationError as error:
+        await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+    except UnchangeableError as error:
+        await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
 
 
 class _Silence:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import ClassVar
 
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AliasChoices, Field
 
 from runtime.settings import BackendSettings
 
@@ -30,10 +30,10 @@ class LlmProxySettings(BackendSettings):
         description="outbound HTTP proxy towards providers",
         validation_alias=_also("proxy_url", "CCPROXY_PROXY_URL", "PROXY_URL"),
     )
-    anthropic_api_key: SecretStr = Field(
-        SecretStr(""),
-        description="key of the provider anthropic",
-        validation_alias=_also("anthropic_api_key", "ANTHROPIC_API_KEY"),
+    ccproxy_config: Path | None = Field(
+        None,
+        description="CCProxy configuration file; searched for in its documented places if empty",
+        validation_alias=_also("ccproxy_config", "CCPROXY_CONFIG"),
     )
     connect_seconds: float = Field(10.0, gt=0, description="time to connect to a provider")
     first_byte_seconds: float = Field(600.0, gt=0, description="time a provider gets to begin its answer")

@@ -6,7 +6,7 @@ from flask import Blueprint, Response, request
 
 from gateway.backend import Backend
 from gateway.facade import Facade
-from gateway.facades.llmproxy import answers, status
+from gateway.facades.llmproxy import answers, providers, status
 from gateway.facades.llmproxy.access import Access
 from gateway.facades.llmproxy.errors import TooLarge, error_response, request_id
 from gateway.settings import GatewaySettings
@@ -52,6 +52,7 @@ def create_blueprint(backend: Backend[Any], settings: GatewaySettings) -> Bluepr
 
     status.add_routes(llmproxy, backend, settings, access)
     answers.add_routes(llmproxy, backend, access)
+    providers.add_routes(llmproxy, backend)
     return llmproxy
 
 

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+import orjson
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway.settings import GatewaySettings
@@ -135,6 +136,24 @@ def model_document(model: messages.Model) -> dict[str, object]:
         "created": model.created_at.seconds,
         "owned_by": model.provider,
         **({"max_input_tokens": model.max_input_tokens} if model.max_input_tokens else {}),
+    }
+
+
+def provider_document(provider: messages.Provider) -> dict[str, object]:
+    """Write one provider; its key comes masked from the backend."""
+    return {
+        "name": provider.name,
+        "api_base_url": provider.api_base_url,
+        "api_key": provider.api_key,
+        "models": list(provider.models),
+        "enabled": provider.enabled,
+        "transformers": [
+            {"name": one.name, **({"config": orjson.loads(one.config)} if one.config else {})}
+            for one in provider.transformers
+        ],
+        "created_at": _time(provider.created_at),
+        "updated_at": _time(provider.updated_at),
+        **({"message_format": provider.message_format} if provider.message_format else {}),
     }
 
 

@@ -32,13 +32,10 @@ class AnthropicProvider:
         self.name = configured.name
         self._messages_url = endpoint(configured.api_base_url, "messages")
         self._models_url = self._messages_url.removesuffix("messages") + "models"
-        self._api_key = configured.api_key.get_secret_value()
+        key = configured.api_key.get_secret_value()
+        self._authorization = {"x-api-key": key} if key else {}
+        self.credential = bool(key) or configured.keyless
         self._upstream = Upstream(configured.name, resources.session, resources.limits, condition, resources.proxy_url)
-
-    @property
-    def credential(self) -> bool:
-        """Whether a key is configured."""
-        return bool(self._api_key)
 
     async def stream(self, call: Call) -> Answer:
         """Answer one call with the provider's own events, or its own body."""
@@ -78,7 +75,7 @@ class AnthropicProvider:
 
     async def check(self) -> None:
         """List the provider's models, which costs nothing."""
-        headers = {"anthropic-version": DEFAULT_VERSION, "x-api-key": self._api_key}
+        headers = {"anthropic-version": DEFAULT_VERSION} | self._authorization
         async with self._upstream.request("GET", self._models_url, headers) as response:
             if response.status == 401 or response.status >= 500:
                 raise AnswerError(502, f"the provider answers {response.status}")
@@ -89,7 +86,7 @@ class AnthropicProvider:
     def _headers(self, request: Request) -> dict[str, str]:
         passed = {name: value for name, value in request.headers.items() if name.startswith("anthropic-")}
         passed.setdefault("anthropic-version", DEFAULT_VERSION)
-        return {**passed, "content-type": "application/json", "x-api-key": self._api_key}
+        return {**passed, "content-type": "application/json"} | self._authorization
 
     def _whole(self, response: aiohttp.ClientResponse, data: bytes, model: str) -> bytes:
         """Return a body as it goes to the client; one that is not Anthropic's becomes our error."""

@@ -19,7 +19,9 @@ from services.llmproxy.build import Build
 from services.llmproxy.catalog import Catalog
 from services.llmproxy.configuration import Configuration, ProviderConfiguration
 from services.llmproxy.embedded import EngineSettings
+from services.llmproxy.registry import Registry
 from services.llmproxy.servicer import SERVICE, LlmProxyServicer
+from services.llmproxy.store import Store
 from services.llmproxy.traffic import Traffic
 from services.llmproxy.upstream import Limits
 
@@ -81,13 +83,14 @@ async def upstream():
 class Proxy:
     """The backend as a client sees it, with its inner parts at hand."""
 
-    def __init__(self, address, stub, servicer, catalog, health, server):
+    def __init__(self, address, stub, servicer, registry, health, server):
         self.server = server
         self.stopped = False
         self.address = address
         self.stub = stub
         self.servicer = servicer
-        self.catalog = catalog
+        self.registry = registry
+        self.catalog = registry.catalog
         self.health = health
 
     async def stop(self):
@@ -105,16 +108,40 @@ class Proxy:
         return [answer async for answer in self.ask(body, **headers)]
 
 
+class Fixed(Registry):
+    """A registry of a configuration that a test made without a file."""
+
+    def __init__(self, configuration, resources, health):
+        self.configuration = configuration
+        self.catalog = Catalog(configuration, resources, health)
+
+
 @asynccontextmanager
-async def running(*providers, limits=None, engine=None, queue_limit=16, ping_seconds=12.0, routes=None):
+async def running(
+    *providers,
+    limits=None,
+    engine=None,
+    queue_limit=16,
+    ping_seconds=12.0,
+    routes=None,
+    path=None,
+    environment=None,
+):
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
         health = Health(SERVICE)
         resources = Resources(
             session, limits or Limits(1.0, 10.0, 10.0), engine or EngineSettings(None), queue_limit=queue_limit
         )
-        catalog = Catalog(Configuration(providers, routes or {}), resources, health)
-        servicer = LlmProxyServicer(catalog, health, Traffic(CollectorRegistry()), Build("1"), ping_seconds)
-        catalog.on_change(servicer.feed.changed)
+        if path:
+
+            def catalog_of(configuration):
+                return Catalog(configuration, resources, health)
+
+            registry = Registry(Store(path), environment or {}, catalog_of, health, CollectorRegistry())
+        else:
+            registry = Fixed(Configuration(providers, routes or {}), resources, health)
+        servicer = LlmProxyServicer(registry, health, Traffic(CollectorRegistry()), Build("1"), ping_seconds)
+        registry.catalog.on_change(servicer.feed.changed)
         server = grpc.aio.server(options=SERVER_OPTIONS)
         health_pb2_grpc.add_HealthServicer_to_server(HealthServicer(health), server)
         llmproxy_pb2_grpc.add_LlmProxyServiceServicer_to_server(servicer, server)
@@ -123,19 +150,13 @@ async def running(*providers, limits=None, engine=None, queue_limit=16, ping_sec
         await server.start()
         try:
             async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-                yield Proxy(
-                    f"127.0.0.1:{port}",
-                    llmproxy_pb2_grpc.LlmProxyServiceStub(channel),
-                    servicer,
-                    catalog,
-                    health,
-                    server,
-                )
+                stub = llmproxy_pb2_grpc.LlmProxyServiceStub(channel)
+                yield Proxy(f"127.0.0.1:{port}", stub, servicer, registry, health, server)
         finally:
             servicer.feed.close()
             await health.close()
             await server.stop(None)
-            await catalog.close()
+            await registry.catalog.close()
 
 
 @pytest.fixture

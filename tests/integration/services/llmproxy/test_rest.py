@@ -201,12 +201,12 @@ async def test_health_says_more_to_localhost(rest, http):
     assert told["providers"]["details"]["anthropic"]["healthy"] is True
 
 
-async def test_the_process_starts_serves_and_leaves_with_zero(until, http):
+async def test_the_process_starts_serves_and_leaves_with_zero(until, http, tmp_path):
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "services.llmproxy", "--address", "127.0.0.1:0", "--metrics-address", "", "--drain-seconds", "0"),
         stderr=asyncio.subprocess.PIPE,
-        env={"PATH": "/usr/bin:/bin", "ANTHROPIC_API_KEY": "sk-x", "CCPROXY_VERSION": "9.9.9"},
+        env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "ANTHROPIC_API_KEY": "sk-x", "CCPROXY_VERSION": "9.9.9"},
     )
     try:
         async with asyncio.timeout(30):

@@ -1,0 +1,197 @@
+import pytest
+
+from services.llmproxy.configuration import ConfigurationError, masked, read
+from services.llmproxy.durations import seconds
+
+KEYED = {"ANTHROPIC_API_KEY": "sk-env"}
+
+
+def names(configuration):
+    return [provider.name for provider in configuration.providers]
+
+
+def first(document, **environment):
+    return read(document, environment).providers[0]
+
+
+def problems(document, **environment):
+    with pytest.raises(ConfigurationError) as failure:
+        read(document, environment)
+    return failure.value.problems
+
+
+def one(**fields):
+    return {"providers": [{"name": "anthropic", **fields}]}
+
+
+def test_with_nothing_configured_there_is_the_embedded_model():
+    configuration = read({}, {})
+    assert names(configuration) == ["local"]
+    assert configuration.routes == {}
+
+
+def test_a_key_in_the_environment_is_a_provider_before_the_embedded_one():
+    configuration = read({}, KEYED)
+    assert names(configuration) == ["anthropic", "local"]
+    assert configuration.providers[0].api_key.get_secret_value() == "sk-env"
+    assert not configuration.providers[0].implied
+
+
+def test_a_known_name_needs_neither_address_nor_models():
+    provider = first(one(api_key="k"))
+    assert (provider.api_base_url, provider.message_format) == ("https://api.anthropic.com", "anthropic")
+    assert (provider.enabled, provider.models) == (True, ())
+
+
+def test_the_environments_key_beats_the_files_and_the_named_variable_the_indexed_one():
+    assert first(one(api_key="file")).api_key.get_secret_value() == "file"
+    assert first(one(api_key="file"), CCPROXY_PROVIDERS_0_API_KEY="i").api_key.get_secret_value() == "i"
+    both = first(one(api_key="file"), CCPROXY_PROVIDERS_0_API_KEY="i", **KEYED)
+    assert both.api_key.get_secret_value() == "sk-env"
+
+
+def test_the_name_of_a_provider_finds_its_variable_in_any_case():
+    provider = first({"providers": [{"name": "Anthropic"}]}, **KEYED)
+    assert (provider.name, provider.api_key.get_secret_value()) == ("Anthropic", "sk-env")
+
+
+def test_indexed_variables_change_the_provider_at_that_place_and_create_one_beyond():
+    configuration = read(
+        one(api_key="k"),
+        {
+            "CCPROXY_PROVIDERS_0_ENABLED": "false",
+            "CCPROXY_PROVIDERS_1_NAME": "ANTHROPIC",
+            "CCPROXY_PROVIDERS_1_API_KEY": "m",
+            "CCPROXY_PROVIDERS_1_API_BASE_URL": "http://mine.test",
+        },
+    )
+    changed, mine, _ = configuration.providers
+    assert (changed.name, changed.enabled) == ("anthropic", False)
+    assert (mine.name, mine.enabled, mine.api_base_url, mine.models) == ("ANTHROPIC", True, "http://mine.test", ())
+
+
+def test_providers_can_come_as_json():
+    text = '[{"name":"json","api_base_url":"http://j.test","models":["m"],"message_format":"anthropic"}]'
+    assert names(read(one(), {"CCPROXY_PROVIDERS_JSON": text})) == ["anthropic", "json", "local"]
+
+
+def test_variables_in_texts_are_replaced_and_missing_ones_are_empty_and_said():
+    document = one(api_key="${SECRET}", api_base_url="https://${HOST}")
+    configuration = read(document, {"SECRET": "s", "HOST": "h.test"})
+    assert configuration.providers[0].api_key.get_secret_value() == "s"
+    assert configuration.providers[0].api_base_url == "https://h.test"
+    assert read(one(api_key="${SECRET}"), {}).warnings == ("variable SECRET is not set",)
+
+
+def test_routes_name_provider_model_and_parameters():
+    routes = {"longContext": {"provider": "anthropic", "model": "m", "parameters": {"temperature": 0.1}}}
+    route = read({**one(), "routes": routes}, {}).routes["longContext"]
+    assert (route.provider, route.model, route.parameters) == ("anthropic", "m", {"temperature": 0.1})
+    environment = {"CCPROXY_ROUTES_JSON": '{"default":{"provider":"local"}}'}
+    assert set(read({**one(), "routes": routes}, environment).routes) == {"longContext", "default"}
+
+
+@pytest.mark.parametrize(
+    ("document", "problem"),
+    [
+        ({"port": 0}, "invalid port number: 0"),
+        ({"port": 65536}, "invalid port number: 65536"),
+        ({"port": "80"}, "invalid port number: 80"),
+        ({"providers": [{}]}, "provider name is required"),
+        ({"providers": {}}, None),
+        ({"providers": "x"}, "providers must be a list"),
+        ({"providers": [{"name": "anthropic"}] * 2}, "duplicate provider name: anthropic"),
+        ({"providers": [{"name": "a,b"}]}, "name must not contain a comma"),
+        ({"providers": [{"name": "x", "models": ["m"]}]}, "API base URL is required"),
+        (one(api_base_url="ftp://x"), "API base URL must use http or https scheme"),
+        (one(api_base_url="https://"), "API base URL must name a host"),
+        (one(api_base_url="http://[x"), "API base URL must use http or https scheme"),
+        (
+            {"providers": [{"name": "x", "api_base_url": "http://x"}]},
+            "at least one model must be specified for enabled provider",
+        ),
+        ({"providers": [{"name": "x", "api_base_url": "http://x", "enabled": False, "message_format": "local"}]}, None),
+        (one(models="m"), "models must be a list of names"),
+        (one(enabled="yes"), "enabled must be true or false"),
+        (one(message_format="smoke"), "message format must be one of"),
+        (one(transformers=[{}]), "a transformer needs a name"),
+        (one(created_at="yesterday"), "created_at must be an RFC 3339 time"),
+        ({"routes": {"r": {"provider": "gone"}}}, "route r references unknown provider: gone"),
+        (
+            {"routes": {"r": {"provider": "local", "conditions": [{"type": "x"}]}}},
+            "route r: unknown condition type: x",
+        ),
+        (
+            {"routes": {"r": {"provider": "local", "parameters": {"temperature": 3}}}},
+            "temperature must be between 0 and 2, got 3",
+        ),
+        (
+            {"routes": {"r": {"provider": "local", "parameters": {"top_p": -1}}}},
+            "top_p must be between 0 and 1, got -1",
+        ),
+        (
+            {"routes": {"r": {"provider": "local", "parameters": {"max_tokens": 0}}}},
+            "max_tokens must be greater than 0, got 0",
+        ),
+        ({"routes": {"r": {"provider": "local", "parameters": {"top_p": "1"}}}}, "top_p must be a number"),
+        ({"performance": {"request_timeout": "soon"}}, "request_timeout: invalid duration: 'soon'"),
+    ],
+)
+def test_every_rule_has_its_words(document, problem):
+    if problem is None:
+        read(document, {})
+    else:
+        assert any(problem in told for told in problems(document))
+
+
+def test_all_problems_are_told_together_and_without_secrets():
+    told = problems({"port": 0, **one(api_base_url="x:y", api_key="sk-planted"), "routes": {"r": {"provider": "z"}}})
+    assert len(told) == 3
+    assert "planted" not in str(told)
+
+
+def test_broken_json_in_a_variable_is_a_problem():
+    assert problems({}, CCPROXY_PROVIDERS_JSON="{") == ["CCPROXY_PROVIDERS_JSON must be a JSON list"]
+    assert problems({}, CCPROXY_ROUTES_JSON="[]") == ["CCPROXY_ROUTES_JSON must be a JSON object"]
+
+
+def test_an_unknown_key_is_a_warning():
+    assert read(one(colour="red"), {}).warnings == ("provider anthropic: unknown key colour",)
+
+
+def test_the_idle_limit_is_the_documented_request_timeout():
+    assert read({"performance": {"request_timeout": "45s"}}, {}).idle_seconds == 45
+    assert read({"performance": {"request_timeout": 30_000_000_000}}, {}).idle_seconds == 30
+
+
+def test_transformers_are_names_or_objects():
+    transformers = first(one(transformers=["a", {"name": "b", "config": {"x": 1}}])).transformers
+    assert [(each.name, each.config) for each in transformers] == [("a", {}), ("b", {"x": 1})]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("100ms", 0.1), ("30s", 30), ("5m", 300), ("1h", 3600), ("1h30m", 5400), ("1.5s", 1.5), ("0", 0), (10**9, 1)],
+)
+def test_durations_are_gos(text, expected):
+    assert seconds(text) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("text", ["", "5", "s", "5 s", "-1s", True, None, 1.5, -1, "1h x"])
+def test_anything_else_is_no_duration(text):
+    with pytest.raises(ValueError, match="invalid duration"):
+        seconds(text)
+
+
+@pytest.mark.parametrize(
+    ("key", "shown"),
+    [
+        ("", "(not set)"),
+        ("abc", "***"),
+        ("12345678", "********"),
+        ("123456789", "1234*6789"),
+        ("sk-abcdefgh", "sk-a***efgh"),
+    ],
+)
+def test_a_key_shows_four_characters_at_either_end_at_most(key, shown):
+    assert masked(key) == shown
