@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import aioice.ice
 import pylibsrtp
+from aioice.stun import TransactionError
 from aiortc import RTCConfiguration, RTCDtlsTransport, RTCPeerConnection, RTCRtpSender, RTCRtpTransceiver
 from aiortc.rtcicetransport import RTCIceParameters
 from aiortc.rtcrtpparameters import RTCRtpSendParameters
@@ -158,6 +159,21 @@ def selected_address(transport: RTCDtlsTransport) -> tuple[str, int] | None:
     return pair.remote_addr if pair is not None else None
 
 
+async def answers(transport: RTCDtlsTransport) -> bool:
+    """Ask a connected peer whether it is there, as consent checks do, and tell whether it says so."""
+    connection = transport.transport._connection  # noqa: SLF001
+    pair = connection._nominated.get(1)  # noqa: SLF001
+    if pair is None or connection.remote_password is None:
+        return False
+    request = connection.build_request(pair, nominate=False)
+    key = connection.remote_password.encode()
+    try:
+        await pair.protocol.request(request, pair.remote_addr, integrity_key=key, retransmissions=1)
+    except (TransactionError, ConnectionError):
+        return False
+    return True
+
+
 def self_test() -> None:
     """Raise ``Missing`` unless every private name is there and in-place SRTP makes the bytes the public way makes."""
     key = bytes(range(44))
@@ -190,7 +206,7 @@ async def self_test_peer() -> None:
                 transport,
                 ("_tx_srtp", "_ssl", "_role", "_set_role", "_register_rtp_sender", "_unregister_rtp_sender"),
             ),
-            "aioice.Connection": (transport.transport._connection, ("_nominated",)),  # noqa: SLF001
+            "aioice.Connection": (transport.transport._connection, ("_nominated", "build_request", "remote_password")),  # noqa: SLF001
         }
         for owner, (thing, wanted) in names.items():
             for name in wanted:

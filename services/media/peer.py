@@ -66,7 +66,7 @@ class Peer:
         self.state = State.CONNECTING
         self.was_active = False
         self.answered_at = time.monotonic()
-        self.heard_at: float | None = None
+        self.heard_at = time.monotonic()
         self._hub = hub
         self._fan_out = fan_out
         self._on_state = on_state
@@ -78,6 +78,8 @@ class Peer:
         self._stock: list[StockTrack] = []
         self._wire: Wire | None = None
         self._closing: asyncio.Task[None] | None = None
+        self._asking: asyncio.Task[None] | None = None
+        self._transport: RTCDtlsTransport | None = None
         hub.claim()
 
     async def answer(self, offer: Offer, seconds: float) -> str:
@@ -98,13 +100,17 @@ class Peer:
             self._closing = asyncio.create_task(self._close(), name="close peer")
         return self._closing
 
+    def ask_whether_alive(self) -> None:
+        """Ask a peer that has not been heard whether it is there; its answer counts as being heard."""
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._ask(), name="ask peer")
+
     def refresh(self) -> None:
         """Follow the peer to another address, should it have changed."""
-        if self._wire is None or self.state is not State.ACTIVE:
+        if self._wire is None or self._transport is None or self.state is not State.ACTIVE:
             return
-        transport = next(iter(self._lanes.values()))[2].sender.transport
-        if compat.selected_address(transport) not in (self._wire.address, None):
-            wire = self._open_wire(transport)
+        if compat.selected_address(self._transport) not in (self._wire.address, None):
+            wire = self._open_wire(self._transport)
             for lane, _, _ in self._lanes.values():
                 lane.wire = wire
             self._wire.close()
@@ -128,6 +134,7 @@ class Peer:
                 transceiver.direction = "inactive"  # a received track that nobody reads would grow without bound
             elif self._fan_out != "stock":
                 compat.without_header_extensions(transceiver)
+        self._transport = ours[0].sender.transport
         if offer.leaves_role:
             compat.answer_as_dtls_server(ours[0])
         await self._connection.setLocalDescription(await self._connection.createAnswer())
@@ -184,6 +191,10 @@ class Peer:
         path = compat.path(transport)
         return SegmentedWire(path, path.socket) if path.socket and self._fan_out == "auto" else Wire(path)
 
+    async def _ask(self) -> None:
+        if self._transport is not None and await compat.answers(self._transport):
+            self.heard_at = time.monotonic()
+
     def _heard(self, kind: Kind, packet: AnyRtcpPacket) -> None:
         self.heard_at = time.monotonic()
         lane = self._lanes[kind][0] if kind in self._lanes else None
@@ -203,6 +214,7 @@ class Peer:
     def _follow(self) -> None:
         connection_state = self._connection.connectionState
         if connection_state == "connected" and self.state is State.CONNECTING:
+            self.heard_at = time.monotonic()
             self._enter(State.ACTIVE)
         elif connection_state in ("failed", "closed"):
             self.close()
@@ -218,6 +230,9 @@ class Peer:
                 await self._connection.close()
         except TimeoutError:
             log.warning("closing a peer took too long", extra={"session": self.id[:6]})
+        if self._asking:
+            self._asking.cancel()
+            await asyncio.gather(self._asking, return_exceptions=True)
         for kind in tuple(self._lanes):
             self._leave(kind)
         for track in self._stock:

@@ -50,8 +50,8 @@ class Limits:
 class Peers:
     """Every peer from its answer to its end.
 
-    A peer that does not connect within ``setup_seconds`` of its answer, or that was heard once and then is silent
-    for ``silence_seconds``, is closed: aiortc itself would keep both for ever or for half a minute.
+    A peer that does not connect within ``setup_seconds`` of its answer is closed: aiortc would wait for ever. So is
+    one that reports nothing for ``silence_seconds`` and does not answer when asked: aiortc would take half a minute.
     """
 
     def __init__(self, hubs: dict[str, Hub], fan_out: str, limits: Limits, on_change: Callable[[], None]) -> None:
@@ -109,8 +109,10 @@ class Peers:
                 if reason := self._overdue(peer, now):
                     log.info("peer dropped", extra={"session": peer.id[:6], "reason": reason})
                     peer.close()
-                else:
+                elif peer.state is State.ACTIVE:
                     peer.refresh()
+                    if now - peer.heard_at > self._limits.silence_seconds / 2:
+                        peer.ask_whether_alive()
 
     def counts(self) -> Counts:
         """Count the calls."""
@@ -124,11 +126,7 @@ class Peers:
     def _overdue(self, peer: Peer, now: float) -> str:
         if peer.state is State.CONNECTING and now - peer.answered_at > self._limits.setup_seconds:
             return "never connected"
-        if (
-            peer.state is State.ACTIVE
-            and peer.heard_at is not None
-            and now - peer.heard_at > self._limits.silence_seconds
-        ):
+        if peer.state is State.ACTIVE and now - peer.heard_at > self._limits.silence_seconds:
             return "silent"
         return ""
 

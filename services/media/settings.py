@@ -108,7 +108,7 @@ class MediaSettings(BackendSettings):
     )
     max_viewers: int = Field(1000, ge=1, description="sessions at once; one more is refused")
     setup_seconds: float = Field(10.0, gt=0, description="time a viewer gets to connect after its answer")
-    silence_seconds: float = Field(8.0, gt=0, description="time without a receiver report until a viewer is dropped")
+    silence_seconds: float = Field(8.0, gt=0, description="time without any sign of a viewer until it is dropped")
     fan_out: Literal["auto", "plain", "stock"] = Field(
         "auto", description="how packets leave: auto takes the fastest way that works here"
     )

@@ -177,16 +177,44 @@ async def test_an_answer_nobody_connects_to_is_freed_and_counted_as_failed(servi
         await until(lambda: descriptors() <= before)
 
 
-async def test_a_player_that_falls_silent_is_dropped(serving, player, until):
-    async with serving(silence_seconds=1.5) as server:
+def stop_reporting(viewer):
+    for transceiver in viewer.connection.getTransceivers():
+        transceiver.receiver._RTCRtpReceiver__rtcp_task.cancel()
+
+
+def stop_answering(viewer):
+    connection = viewer.connection.getTransceivers()[0].receiver.transport.transport._connection
+    connection.request_received = lambda *arguments: None
+
+
+async def test_a_player_whose_machine_is_gone_is_dropped(serving, player, until):
+    async with serving(silence_seconds=1.0) as server:
         viewer = player(server, kinds=("video",))
         await viewer.play()
-        await until(lambda: viewer.frames["video"] and server.parts.peers.listed()[0].heard_at is not None)
-        for transceiver in viewer.connection.getTransceivers():
-            # The receiver reports no more, as if its machine were gone, but nothing says goodbye.
-            transceiver.receiver._RTCRtpReceiver__rtcp_task.cancel()
+        await until(lambda: len(viewer.frames["video"]) > 5)
+        stop_reporting(viewer)
+        stop_answering(viewer)  # nobody says goodbye
         await until(lambda: not server.parts.peers.listed())
         assert server.sessions().failed == 0
+
+
+async def test_a_player_that_reports_nothing_but_is_there_is_kept(serving, player, until):
+    async with serving(silence_seconds=1.0) as server:
+        viewer = player(server, kinds=("video",))
+        await viewer.play()
+        await until(lambda: len(viewer.frames["video"]) > 5)
+        stop_reporting(viewer)
+        await until(lambda: len(viewer.frames["video"]) > 100)
+        assert server.sessions().active == 1
+
+
+async def test_a_player_that_leaves_before_it_was_heard_is_dropped(serving, player, until):
+    async with serving(silence_seconds=1.0) as server:
+        viewer = player(server)
+        await viewer.play()
+        await until(lambda: server.sessions().active == 1)
+        await viewer.close()  # in the middle of its handshake: it cannot say goodbye
+        await until(lambda: not server.parts.peers.listed())
 
 
 @pytest.mark.parametrize("fan_out", ["auto", "stock"])
@@ -253,7 +281,7 @@ async def test_a_late_viewer_sees_the_first_picture_without_waiting_for_the_next
 
 
 async def test_nothing_is_encoded_while_nobody_watches(serving, player, until):
-    async with serving() as server:
+    async with serving(silence_seconds=1.0) as server:
         stream = server.parts.streams["live"]
         units = []
         stream.hub._taps.append(units.append)
