@@ -174,7 +174,7 @@ async function convert({ settled = false } = {}) {
   const mine = asking;
   result.classList.add("waiting");
   try {
-    const answer = await fetch("/api/v1/convert", {
+    const answer = await fetch("api/v1/convert", {
       method: "POST",
       headers: { "Content-Type": "application/json" },
       body: JSON.stringify(asked),
@@ -204,14 +204,14 @@ async function convert({ settled = false } = {}) {
 
 async function loadUnits() {
   if (quantities.length) return;
-  const answer = await fetch("/api/v1/units").catch(() => null);
+  const answer = await fetch("api/v1/units").catch(() => null);
   if (!answer?.ok || quantities.length) return;
   quantities = (await answer.json()).quantities;
   choose(quantity);
 }
 
 function follow() {
-  const events = new EventSource("/api/v1/events");
+  const events = new EventSource("api/v1/events");
   events.onmessage = async (event) => {
     const before = light;
     showLight(JSON.parse(event.data).connected ? "connected" : "disconnected");

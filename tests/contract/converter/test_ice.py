@@ -14,7 +14,7 @@ Ice = pytest.importorskip("Ice", reason="no Ice runtime for this interpreter")
 from services.converter.conversor import ConversorUnidadesPrx, UnidadInvalidaException  # noqa: E402  after the skip
 from services.converter.ice import IceServer  # noqa: E402
 
-RECORDED = Path(__file__).parent / "data" / "converter_ice.jsonl.gz"
+RECORDED = Path(__file__).parent / "data" / "ice.jsonl.gz"
 RECORDS = [json.loads(line) for line in gzip.decompress(RECORDED.read_bytes()).splitlines()]
 KINDS = {
     "::Ice::UnknownLocalException": Ice.UnknownLocalException,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-RECORDED = Path(__file__).parent / "data" / "converter_rest.jsonl.gz"
+RECORDED = Path(__file__).parent / "data" / "rest.jsonl.gz"
 RECORDS = [json.loads(line) for line in gzip.decompress(RECORDED.read_bytes()).splitlines()]
 DISCONNECTED = {"ice_down_at_start", "ice_killed_after_start", "ice_sigkilled"}
 
