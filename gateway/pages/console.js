@@ -115,7 +115,7 @@ function drawVerdict(backends) {
   patch(byId("verdict"), [h("h1", {}, sentence), backend && h("p", {}, since(backend.since))]);
   if (byId("announcement").textContent !== sentence) byId("announcement").textContent = sentence;
   const alert = kind === "bad";
-  document.title = alert ? `✕ ${sentence} – Pulsegate` : `${sentence} – Pulsegate`;
+  document.title = `${alert ? "✕ " : ""}${sentence} · Pulsegate`;
   const icon = alert ? "icon-alert.svg" : "icon.svg";
   if (byId("icon").getAttribute("href") !== icon) byId("icon").setAttribute("href", icon);
 }
