@@ -57,6 +57,8 @@ async def run(settings: GatewaySettings) -> None:
         ports = {name: bound.getsockname()[1] for name, bound in sockets.items()}
         monitor.start()
         resources.push_async_callback(monitor.close)
+        snapshots = Snapshots(lambda: monitor.version)
+        metrics = Metrics(prometheus_client.REGISTRY)
         history = History()
         monitor.on_change(history.observe)
         sites = {}
@@ -85,14 +87,12 @@ async def run(settings: GatewaySettings) -> None:
                 )
             )
         pages = operator.create_blueprint(
-            Overview(monitor, history, exposed, version("pulsegate"), datetime.now(UTC)),
+            Overview(monitor, history, exposed, metrics.answers, version("pulsegate"), datetime.now(UTC)),
             stopping.is_set,
             lambda: bridge.iterate(monitor.changes(LONGEST_SILENCE_SECONDS), loop),
         )
         app = create_app("operator", pages, operator.error_response, settings.max_body_bytes)
         sites[ports["operator"]] = Site("operator", Bridge(app, settings.max_body_bytes))
-        snapshots = Snapshots(lambda: monitor.version)
-        metrics = Metrics(prometheus_client.REGISTRY)
         prometheus_client.REGISTRY.register(Backends(monitor, snapshots))
         lag = asyncio.create_task(metrics.watch_loop())
         resources.callback(lag.cancel)

@@ -1,6 +1,7 @@
 """What Prometheus is told of the gateway: its answers, its loop, and every backend as the monitor sees it."""
 
 import asyncio
+import collections
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,6 +37,8 @@ class Metrics:
         self._answering = Gauge(
             "pulsegate_http_requests_in_progress", "Requests being answered now", ["facade"], registry=registry
         )
+        self._answers = collections.Counter[str]()
+        self._failures = collections.Counter[str]()
         self._lag = Histogram(
             "pulsegate_loop_lag_seconds",
             "Time by which the event loop was late; anything blocking shows here",
@@ -57,6 +60,12 @@ class Metrics:
         """Count an answer; a request that met no route has an empty one."""
         self._requests.labels(facade, route, status).inc()
         self._seconds.labels(facade, route).observe(seconds)
+        self._answers[facade] += 1
+        self._failures[facade] += status >= 500
+
+    def answers(self, facade: str) -> tuple[int, int]:
+        """Tell how many answers views of a façade gave since the start, and how many of them were server errors."""
+        return self._answers[facade], self._failures[facade]
 
     async def watch_loop(self) -> None:
         """Measure how late the loop is, until cancelled."""

@@ -36,11 +36,15 @@ class Exposed:
 
 @dataclass(frozen=True)
 class Overview:
-    """Makes the document anew from the monitor's pictures whenever it is asked for."""
+    """Makes the document anew from the monitor's pictures whenever it is asked for.
+
+    ``count_answers`` tells of a façade how many answers its views gave, and how many of them were server errors.
+    """
 
     monitor: Monitor
     history: History
     exposed: Sequence[Exposed]
+    count_answers: Callable[[str], tuple[int, int]]
     version: str
     started_at: datetime
 
@@ -58,6 +62,7 @@ class Overview:
         spans = self.history.spans(one.name)
         url = _url(one.listener, host)
         replicas = [self._replica(one, replica) for replica in picture.replicas]
+        total, failed = self.count_answers(one.name)
         return {
             "name": one.name,
             "service": one.service,
@@ -66,6 +71,7 @@ class Overview:
             "state": picture.state,
             "since": _time(spans[-1].since if spans else self.started_at),
             "reason": _reason(one, picture, replicas),
+            "requests": {"total": total, "failed": failed},
             "history": _history(spans),
             "replicas": replicas,
             "answers": [

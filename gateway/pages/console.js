@@ -92,6 +92,10 @@ function facts(replica) {
   ];
 }
 
+function requests({ requests: { total, failed } }) {
+  return fact("requests", failed ? `${total}, ${failed} failed` : `${total}`);
+}
+
 // Sections
 
 function verdict(backends) {
@@ -136,7 +140,7 @@ function tile(backend, windowSeconds) {
       backend.reason && h("span", { class: "reason", title: backend.reason }, backend.reason),
       h("span", { class: "chart" }, strip(backend.history, windowSeconds)),
       h("span", { class: "axis", "aria-hidden": "true" }, h("span", {}, `${windowSeconds / 60} min ago`), h("span", {}, "now")),
-      backend.state !== "unreachable" && h("span", { class: "facts" }, alone ? facts(alone) : fact("replicas", `${serving} of ${backend.replicas.length} serve`)),
+      backend.state !== "unreachable" && h("span", { class: "facts" }, alone ? facts(alone) : fact("replicas", `${serving} of ${backend.replicas.length} serve`), requests(backend)),
     ),
   );
 }

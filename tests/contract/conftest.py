@@ -28,7 +28,7 @@ def applications():
         blueprint = facade.create_blueprint(Nobody(), settings)
         port = getattr(settings, f"{facade.name}_port")
         made[port] = create_app(facade.name, blueprint, facade.error_response, 1000)
-    overview = Overview(Monitor([]), History(), [], "", datetime.now(UTC))
+    overview = Overview(Monitor([]), History(), [], lambda _: (0, 0), "", datetime.now(UTC))
     pages = operator.create_blueprint(overview, bool, lambda: iter(()))
     made[settings.operator_port] = create_app("operator", pages, operator.error_response, 1000)
     return made

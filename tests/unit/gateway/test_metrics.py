@@ -76,3 +76,10 @@ async def test_a_blocked_loop_shows(registry, until):
     watching = asyncio.create_task(metrics.watch_loop())
     await until(lambda: registry.get_sample_value("pulsegate_loop_lag_seconds_count"))
     watching.cancel()
+
+
+def test_a_facade_knows_how_many_answers_it_gave_and_how_many_failed(registry):
+    metrics = Metrics(registry)
+    for status in (200, 404, 503):
+        metrics.answered("thing", "/x", status, 0.1)
+    assert (metrics.answers("thing"), metrics.answers("other")) == ((3, 1), (0, 0))

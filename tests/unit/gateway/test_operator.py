@@ -68,7 +68,7 @@ def client(*pictures, draining=False, listener=("127.0.0.1", 5000)):
                 lambda _: {"a": "b"},
             )
         )
-    overview = Overview(Pictures(*pictures), history, exposed, "9.9", MOMENT)
+    overview = Overview(Pictures(*pictures), history, exposed, lambda name: (len(name), 1), "9.9", MOMENT)
     blueprint = operator.create_blueprint(overview, lambda: draining, lambda: iter([7]))
     return create_app("operator", blueprint, operator.error_response, 1000).test_client()
 
@@ -120,6 +120,7 @@ def test_services_tell_each_name_with_its_last_word_and_the_reason_of_the_status
         ["not_serving"],
     ]
     assert backend["reason"] == "thing.part: refused"
+    assert backend["requests"] == {"total": 5, "failed": 1}
 
 
 @pytest.mark.parametrize(
