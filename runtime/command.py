@@ -1,0 +1,34 @@
+"""The command `pulsegate`: run one process of the product, or ask one for its health."""
+
+import importlib.util
+import runpy
+import sys
+
+USAGE = """\
+usage: pulsegate PROCESS [--flag VALUE ...]   run the gateway or one backend; --help lists its settings
+       pulsegate healthcheck -addr HOST:PORT   ask a gRPC server for its health once; -h lists the flags
+"""
+
+
+def main() -> int:
+    """Run what the first word names; only that is imported, since a health check is started often."""
+    name, arguments = (sys.argv[1], sys.argv[2:]) if len(sys.argv) > 1 else ("", [])
+    if name == "healthcheck":
+        from runtime import healthcheck
+
+        return healthcheck.main(arguments)
+    module = _process(name)
+    if module is None:
+        wrong = "" if name in ("", "-h", "--help") else f"Error: there is no process {name!r}\n"
+        sys.stderr.write(wrong + USAGE)
+        return 2 if wrong or not name else 0
+    sys.argv[1:] = arguments
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    return 0
+
+
+def _process(name: str) -> str | None:
+    module = name if name == "gateway" else f"services.{name}"
+    if not name.isidentifier() or importlib.util.find_spec(module) is None:
+        return None
+    return module
