@@ -1,6 +1,5 @@
 """The engine's own Messages events retold as Anthropic tells them."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import orjson
@@ -86,25 +85,3 @@ class Retelling:
             "cache_read_input_tokens": 0,
             "output_tokens": output_tokens,
         }
-
-
-def collect(pieces: Iterable[Piece]) -> bytes:
-    """Put the events of one answer together into the body of a plain one."""
-    message: dict[str, Any] = {}
-    for piece in pieces:
-        fields = orjson.loads(piece.data)
-        match piece.event:
-            case "message_start":
-                message = fields["message"]
-            case "content_block_start":
-                message["content"].append(fields["content_block"])
-            case "content_block_delta":
-                kind = fields["delta"]["type"].removesuffix("_delta")
-                block = message["content"][fields["index"]]
-                block[kind] = block.get(kind, "") + fields["delta"].get(kind, "")
-            case "message_delta":
-                message |= fields["delta"]
-                message["usage"] = fields["usage"]
-            case "error":
-                raise AnswerError(502, fields["error"]["message"], code="provider_error")
-    return orjson.dumps(message)

@@ -10,6 +10,7 @@ import orjson
 from services.llmproxy.answers import Answer, Call, Head, Piece, Resources
 from services.llmproxy.condition import Condition
 from services.llmproxy.configuration import ProviderConfiguration
+from services.llmproxy.events import SIGNATURE_TAG, is_foreign
 from services.llmproxy.messages import DEFAULT_MAX_TOKENS, ERROR_TYPES, AnswerError, Request, error_event, redact
 from services.llmproxy.presets import endpoint
 from services.llmproxy.sse import Decoder, Event, EventTooLargeError
@@ -157,9 +158,19 @@ def _body(call: Call) -> bytes:
         added.setdefault("max_tokens", DEFAULT_MAX_TOKENS)
     if call.request.headers.get("anthropic-version", "") >= "2026-10-21":  # that version refuses sampling parameters
         added = {key: value for key, value in added.items() if key not in ("temperature", "top_p", "top_k")}
+    if SIGNATURE_TAG.encode() in call.request.raw:
+        added["messages"] = [_without_foreign_thoughts(message) for message in fields["messages"]]
     if not added and fields["model"] == call.model:
         return call.request.raw
     return orjson.dumps({**fields, **added, "model": call.model})
+
+
+def _without_foreign_thoughts(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Leave out thoughts that another vendor had in this conversation: their signatures would be refused."""
+    content = message.get("content")
+    if not isinstance(content, list):
+        return message
+    return {**message, "content": [block for block in content if not is_foreign(block)]}
 
 
 def _kept(headers: Mapping[str, str]) -> dict[str, str]:

@@ -11,8 +11,9 @@ from services.llmproxy.answers import Answer, Call, Head, Piece, Resources
 from services.llmproxy.condition import Condition
 from services.llmproxy.configuration import ProviderConfiguration
 from services.llmproxy.embedded import Engine, unavailable
+from services.llmproxy.events import collect
 from services.llmproxy.messages import DEFAULT_MAX_TOKENS, AnswerError
-from services.llmproxy.retelling import Retelling, collect
+from services.llmproxy.retelling import Retelling
 from services.llmproxy.sse import Event
 from services.llmproxy.trimming import PROMPT_TOKENS, Prompt, fit
 

@@ -60,14 +60,14 @@ def test_indexed_variables_change_the_provider_at_that_place_and_create_one_beyo
         one(api_key="k"),
         {
             "CCPROXY_PROVIDERS_0_ENABLED": "false",
-            "CCPROXY_PROVIDERS_1_NAME": "ANTHROPIC",
+            "CCPROXY_PROVIDERS_1_NAME": "mine",
             "CCPROXY_PROVIDERS_1_API_KEY": "m",
             "CCPROXY_PROVIDERS_1_API_BASE_URL": "http://mine.test",
         },
     )
     changed, mine, _ = configuration.providers
     assert (changed.name, changed.enabled) == ("anthropic", False)
-    assert (mine.name, mine.enabled, mine.api_base_url, mine.models) == ("ANTHROPIC", True, "http://mine.test", ())
+    assert (mine.name, mine.enabled, mine.api_base_url, mine.models) == ("mine", True, "http://mine.test", ())
 
 
 def test_providers_can_come_as_json():

@@ -3,8 +3,9 @@ import json
 import pytest
 
 from services.llmproxy.answers import Piece
+from services.llmproxy.events import collect
 from services.llmproxy.messages import AnswerError
-from services.llmproxy.retelling import Retelling, collect
+from services.llmproxy.retelling import Retelling
 from services.llmproxy.sse import Event
 
 

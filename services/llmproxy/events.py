@@ -1,0 +1,231 @@
+"""An answer told as Anthropic's events, whatever vendor it came from."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from services.llmproxy.answers import Piece
+from services.llmproxy.messages import AnswerError, error_event, new_id
+
+SIGNATURE_TAG = "gw1:"
+"""Begins the signature of every thinking block that is not Anthropic's, so that it can be told from theirs."""
+_TOOL_ID = re.compile(r"[^A-Za-z0-9_-]")
+
+
+@dataclass(slots=True)
+class Usage:
+    """Tokens as Anthropic counts them: what came from a cache is not in ``input_tokens``."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_input_tokens: int = 0
+    cache_creation_input_tokens: int = 0
+
+    def fields(self) -> dict[str, int]:
+        """Write the four numbers."""
+        return {
+            "input_tokens": max(0, self.input_tokens),
+            "cache_creation_input_tokens": self.cache_creation_input_tokens,
+            "cache_read_input_tokens": self.cache_read_input_tokens,
+            "output_tokens": self.output_tokens,
+        }
+
+
+@dataclass(slots=True)
+class _Tool:
+    """One call of a tool; it is written once its turn has come and its name is known."""
+
+    id: str = ""
+    name: str = ""
+    waiting: list[str] = field(default_factory=list)
+    index: int = -1
+
+
+class Writer:
+    """Turns what a vendor says into events: one block open at a time, indices from 0, never a word twice."""
+
+    def __init__(self, model: str, input_tokens: int) -> None:
+        self.usage = Usage(input_tokens=input_tokens)
+        self.characters = 0
+        self._model = model
+        self._begun = False
+        self._next = 0
+        self._open = ""
+        self._tools: dict[object, _Tool] = {}
+        self._writing: object = None
+
+    @property
+    def calls_tools(self) -> bool:
+        """Whether a call was announced, told or waiting."""
+        return any(tool.name for tool in self._tools.values())
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything was told."""
+        return self._begun
+
+    def start(self) -> list[Piece]:
+        """Tell ``message_start``, once."""
+        if self._begun:
+            return []
+        self._begun = True
+        message: dict[str, object] = {
+            "id": new_id(),
+            "type": "message",
+            "role": "assistant",
+            "model": self._model,
+            "content": [],
+            "stop_reason": None,
+            "stop_sequence": None,
+            "usage": self.usage.fields(),
+        }
+        return [Piece("message_start", orjson.dumps({"type": "message_start", "message": message}))]
+
+    def text(self, text: str) -> list[Piece]:
+        """Tell text; nothing opens a block for no text."""
+        return self._say("text", b"text_delta", text)
+
+    def thinking(self, text: str) -> list[Piece]:
+        """Tell a thought."""
+        return self._say("thinking", b"thinking_delta", text)
+
+    def signature(self, signature: str) -> list[Piece]:
+        """Sign the thought that is being told; a signature alone makes a block of its own."""
+        pieces = self._enter("thinking", {"type": "thinking", "thinking": "", "signature": ""})
+        delta = {"type": "signature_delta", "signature": signature}
+        return [*pieces, self._delta(orjson.dumps(delta))]
+
+    def tool(self, key: object, tool_id: str, name: str) -> list[Piece]:
+        """Announce a call, or complete its announcement; ``key`` tells it from the others."""
+        tool = self._tools.setdefault(key, _Tool())
+        tool.id = tool.id or _TOOL_ID.sub("_", tool_id)
+        tool.name = tool.name or name
+        return self._write_tool(key)
+
+    def arguments(self, key: object, text: str) -> list[Piece]:
+        """Tell a piece of a call's arguments; the pieces of another call wait until this one is done."""
+        tool = self._tools[key]
+        self.characters += len(text)
+        if text:
+            tool.waiting.append(text)
+        return self._write_tool(key)
+
+    def finish(self, stop_reason: str, stop_sequence: str | None = None) -> list[Piece]:
+        """Tell the end: every waiting call, then reason, usage and ``message_stop``."""
+        pieces = self.start() + self._flush_tools() + self._close()
+        delta = {"stop_reason": stop_reason, "stop_sequence": stop_sequence}
+        end = {"type": "message_delta", "delta": delta, "usage": self.usage.fields()}
+        pieces.append(Piece("message_delta", orjson.dumps(end)))
+        pieces.append(Piece("message_stop", b'{"type":"message_stop"}'))
+        return pieces
+
+    def torn(self, error: AnswerError) -> list[Piece]:
+        """Tell that the answer broke off; nothing when nothing was told."""
+        return [*self._close(), Piece("error", error_event(error))] if self._begun else []
+
+    def _say(self, kind: str, delta: bytes, text: str) -> list[Piece]:
+        if not text:
+            return []
+        self.characters += len(text)
+        block = {"type": "text", "text": ""} if kind == "text" else {"type": kind, kind: "", "signature": ""}
+        pieces = self._enter(kind, block)
+        pieces.append(self._delta(b'{"type":"%s","%s":%s}' % (delta, kind.encode(), orjson.dumps(text))))
+        return pieces
+
+    def _enter(self, kind: str, block: Mapping[str, Any]) -> list[Piece]:
+        """Make sure that a block of this kind is open, after all calls that were announced before it."""
+        if self._open == kind:
+            return []
+        pieces = self.start() + self._flush_tools() + self._close()
+        self._open = kind
+        return [*pieces, self._open_block(block)]
+
+    def _open_block(self, block: Mapping[str, Any]) -> Piece:
+        start = {"type": "content_block_start", "index": self._next, "content_block": block}
+        return Piece("content_block_start", orjson.dumps(start))
+
+    def _delta(self, delta: bytes) -> Piece:
+        return Piece(
+            "content_block_delta", b'{"type":"content_block_delta","index":%d,"delta":%s}' % (self._next, delta)
+        )
+
+    def _close(self) -> list[Piece]:
+        if not self._open:
+            return []
+        stop = Piece("content_block_stop", b'{"type":"content_block_stop","index":%d}' % self._next)
+        self._open = ""
+        self._writing = None
+        self._next += 1
+        return [stop]
+
+    def _write_tool(self, key: object) -> list[Piece]:
+        tool = self._tools[key]
+        if not tool.name or (self._open == "tool_use" and self._writing != key):
+            return []
+        pieces: list[Piece] = []
+        if tool.index < 0:
+            pieces += self.start() + self._close()
+            self._open, self._writing, tool.index = "tool_use", key, self._next
+            block = {"type": "tool_use", "id": tool.id or f"toolu_{new_id()[4:]}", "name": tool.name, "input": {}}
+            pieces.append(self._open_block(block))
+        if tool.index == self._next:  # a block that was closed cannot be written to again
+            for text in tool.waiting:
+                pieces.append(self._delta(b'{"type":"input_json_delta","partial_json":%s}' % orjson.dumps(text)))
+            tool.waiting.clear()
+        return pieces
+
+    def _flush_tools(self) -> list[Piece]:
+        pieces: list[Piece] = []
+        for key, tool in self._tools.items():
+            if tool.index < 0 and tool.name:
+                pieces += self._close() + self._write_tool(key)
+        return pieces
+
+
+def collect(pieces: Iterable[Piece]) -> bytes:
+    """Put the events of one answer together into the body of a plain one."""
+    message: dict[str, Any] = {}
+    arguments: dict[int, str] = {}
+    for piece in pieces:
+        fields = orjson.loads(piece.data)
+        match piece.event:
+            case "message_start":
+                message = fields["message"]
+            case "content_block_start":
+                message["content"].append(fields["content_block"])
+            case "content_block_delta" if fields["delta"]["type"] == "input_json_delta":
+                index = fields["index"]
+                arguments[index] = arguments.get(index, "") + fields["delta"]["partial_json"]
+            case "content_block_delta":
+                kind = fields["delta"]["type"].removesuffix("_delta")
+                block = message["content"][fields["index"]]
+                block[kind] = block.get(kind, "") + fields["delta"].get(kind, "")
+            case "message_delta":
+                message |= fields["delta"]
+                message["usage"] = fields["usage"]
+            case "error":
+                raise AnswerError(502, fields["error"]["message"], code="provider_error")
+    for index, text in arguments.items():
+        message["content"][index]["input"] = parse_arguments(text)
+    return orjson.dumps(message)
+
+
+def parse_arguments(text: str) -> dict[str, Any]:
+    """Read a call's arguments; what is no JSON object is kept as it came."""
+    if not text.strip():
+        return {}
+    for candidate in (text, text + "}", text + '"}'):
+        try:
+            value = orjson.loads(candidate)
+        except orjson.JSONDecodeError:
+            continue
+        return value if isinstance(value, dict) else {"_raw": text}
+    return {"_raw": text}
+
+
+def is_foreign(block: Mapping[str, Any]) -> bool:
+    """Tell whether a block is a thought that Anthropic never signed, which it would refuse."""
+    return block.get("type") == "thinking" and str(block.get("signature") or "").startswith(SIGNATURE_TAG)
