@@ -150,13 +150,12 @@ class Source:
                 if first is not None:
                     self._emit(branch.units(packet, base - first))
                 continue
-            seconds = float(stamp * packet.time_base)
-            first = seconds if first is None else first
-            moment = max(base, base + seconds - first)
-            self._pace(moment)
+            shown = float((packet.pts if packet.pts is not None else stamp) * packet.time_base)
+            first = shown if first is None else first
+            self._pace(max(base, base + float(stamp * packet.time_base) - first))
             if self._stopping.is_set():
                 return True
-            furthest = max(furthest, moment + float((packet.duration or 0) * packet.time_base))
+            furthest = max(furthest, base + shown - first + float((packet.duration or 0) * packet.time_base))
             self._emit(branch.units(packet, base - first))
             self._clock = furthest
         if first is None:

@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 import grpc
 from flask import Blueprint, Response, abort, jsonify
+from werkzeug.exceptions import MethodNotAllowed
 
 from gateway.backend import Backend
 from gateway.errors import BackendError
@@ -15,20 +16,21 @@ from gateway.facades.media.payloads import Listener
 from gen.media.v1 import media_pb2 as messages
 
 CALL_SECONDS = 2.0
+ANY_METHOD = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
 def add_routes(media: Blueprint, backend: Backend[Any], listener: Callable[[], Listener]) -> None:
     """Add the routes; only ``/api/config`` makes a call, the others tell the monitor's picture."""
     ours = version("pulsegate")
 
-    @media.get("/api/health")
+    @media.get("/api/health", provide_automatic_options=False)
     def health() -> tuple[Response, int]:
         """Say that the media process answers."""
         if not backend.picture.reachable:
             return jsonify(payloads.error("unavailable")), 503
         return jsonify(payloads.health(ours)), 200
 
-    @media.get("/api/ready")
+    @media.get("/api/ready", provide_automatic_options=False)
     def ready() -> tuple[Response, int]:
         """Tell the preflight report, with 503 when it says not ready."""
         picture = backend.picture
@@ -37,7 +39,7 @@ def add_routes(media: Blueprint, backend: Backend[Any], listener: Callable[[], L
         report = payloads.ready(statuses, picture.serving(), listener(), time.time(), ours)
         return jsonify(report), 200 if report["ready"] else 503
 
-    @media.get("/api/status")
+    @media.get("/api/status", provide_automatic_options=False)
     def status() -> tuple[Response, int]:
         """Tell what runs now; 200 also when it is not ready."""
         picture = backend.picture
@@ -45,7 +47,11 @@ def add_routes(media: Blueprint, backend: Backend[Any], listener: Callable[[], L
             return jsonify(payloads.unreachable_status(listener(), ours)), 503
         return jsonify(payloads.status(statuses, picture.serving(), listener(), time.time(), ours)), 200
 
-    @media.get("/api/config")
+    _add_config(media, backend, listener, ours)
+
+
+def _add_config(media: Blueprint, backend: Backend[Any], listener: Callable[[], Listener], ours: str) -> None:
+    @media.get("/api/config", provide_automatic_options=False)
     def config() -> Response:
         """Tell what a browser needs to call, with TURN credentials made for this request."""
         answer = backend.call(backend.stub.GetConfig, messages.GetConfigRequest(), CALL_SECONDS)
@@ -53,7 +59,9 @@ def add_routes(media: Blueprint, backend: Backend[Any], listener: Callable[[], L
             raise BackendError(grpc.StatusCode.UNAVAILABLE)
         return jsonify(payloads.config(answer, statuses[0], listener(), ours))
 
-    @media.route("/api/<path:_path>", methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
-    def nothing(_path: str) -> NoReturn:
-        """Answer 404 whatever the method; a missing token was refused before."""
+    @media.route("/api/<path:path>", methods=ANY_METHOD, provide_automatic_options=False)
+    def nothing(path: str) -> NoReturn:
+        """Answer 404 whatever the method, but 405 where something else is at home."""
+        if path in {"health", "ready", "status", "config"}:
+            raise MethodNotAllowed(["GET", "HEAD"])
         abort(404)
