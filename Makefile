@@ -4,6 +4,7 @@ VENV ?= .venv
 PYTHON ?= $(shell deploy/choose-python)
 
 BIN := $(VENV)/bin
+PROBE := .cache/bin/grpc_health_probe
 UV := $(BIN)/uv
 CONTRACTS := $(shell find protos -type f)
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
@@ -92,8 +93,8 @@ $(VENV)/chart-tools: deploy/helm.lock deploy/chart_tools.py $(VENV)/debian | $(U
 $(VENV)/ready: $(VENV)/ice gen/py.typed
 	@touch $@
 
-# A health client that is not ours, for the tests. It is written in Go and comes from Go's registry, or not at all.
-.cache/bin:
-	@mkdir -p $@
+# A health client that is not ours, for the tests: built with Go where Go is, from what deploy/probe/go.sum names.
+$(PROBE): deploy/probe/go.sum
+	@mkdir -p $(@D)
 	@if command -v go >/dev/null; then echo "test: building grpc_health_probe with Go"; \
-		GOBIN=$(CURDIR)/$@ go install github.com/grpc-ecosystem/grpc-health-probe@latest || true; fi
+		cd deploy/probe && go build -o $(CURDIR)/$@ github.com/grpc-ecosystem/grpc-health-probe || true; fi

@@ -10,14 +10,17 @@ import aiohttp
 import anthropic as sdk
 import pytest
 import uvicorn
+from prometheus_client import CollectorRegistry
 
 from gateway.app import create_app
 from gateway.backend import Backend
 from gateway.bridge import Bridge
 from gateway.facades.llmproxy import FACADE
-from gateway.front import Front, Site, Snapshots
+from gateway.front import Front, Site
+from gateway.metrics import Metrics
 from gateway.monitor import Monitor, Watched
 from gateway.settings import GatewaySettings
+from gateway.snapshots import Snapshots
 from services.llmproxy.configuration import ProviderConfiguration
 from services.llmproxy.embedded import EngineSettings, bundled_model, unavailable
 
@@ -47,7 +50,7 @@ async def gateway(address, until, **settings):
     site = Site(FACADE.name, Bridge(app, settings.max_body_bytes), FACADE.snapshot_paths, headers)
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
-    front = Front({port: site}, 0, Snapshots(lambda: monitor.version))
+    front = Front({port: site}, 0, Snapshots(lambda: monitor.version), Metrics(CollectorRegistry()))
     server = uvicorn.Server(uvicorn.Config(front, http="httptools", lifespan="off", log_config=None, access_log=False))
     serving = asyncio.create_task(server._serve([listener]))
     try:
