@@ -14,7 +14,7 @@ from services.llmproxy import durations
 from services.llmproxy.presets import PRESETS, Preset
 from services.llmproxy.routing import Route
 
-FORMATS = ("anthropic", "local", "openai")
+FORMATS = ("anthropic", "google", "local", "openai")
 """The wire formats that a provider can have."""
 CONDITION_TYPES = ("tokenCount", "parameter", "model")
 OPERATORS = (">", "<", "==", "!=", ">=", "<=", "contains")

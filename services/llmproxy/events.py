@@ -113,6 +113,10 @@ class Writer:
             tool.waiting.append(text)
         return self._write_tool(key)
 
+    def end_tool(self) -> list[Piece]:
+        """Close the call that is being told: nothing more of it will come."""
+        return self._close() if self._open == "tool_use" else []
+
     def finish(self, stop_reason: str, stop_sequence: str | None = None) -> list[Piece]:
         """Tell the end: every waiting call, then reason, usage and ``message_stop``."""
         pieces = self.start() + self._flush_tools() + self._close()

@@ -1,134 +1,40 @@
 """Providers that speak Chat Completions, translated both ways."""
 
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
-
-import aiohttp
-import orjson
+from collections.abc import Mapping
+from typing import Any
 
 from services.llmproxy import chat
-from services.llmproxy.answers import Answer, Call, Head, Piece, Resources
+from services.llmproxy.answers import Resources
 from services.llmproxy.condition import Condition
 from services.llmproxy.configuration import ProviderConfiguration
 from services.llmproxy.dialects import DIALECTS, GENERIC
-from services.llmproxy.events import collect
-from services.llmproxy.messages import AnswerError
 from services.llmproxy.presets import endpoint
-from services.llmproxy.sse import Decoder, EventTooLargeError
+from services.llmproxy.providers.translating import TranslatingProvider
 from services.llmproxy.tokens import estimate
-from services.llmproxy.upstream import Upstream
-
-DONE = b"[DONE]"
-KEPT_HEADERS = ("retry-after", "retry-after-ms", "x-should-retry")
 
 
-class OpenAiProvider:
-    """Translates requests, answers and errors; how a vendor deviates is its row in `dialects.py`."""
-
-    own_models = ()
+class OpenAiProvider(TranslatingProvider):
+    """Speaks Chat Completions; how a vendor deviates is its row in `dialects.py`."""
 
     def __init__(self, configured: ProviderConfiguration, resources: Resources, condition: Condition) -> None:
-        self.name = configured.name
+        super().__init__(configured, resources, condition)
         self._dialect = DIALECTS.get(configured.name.lower(), GENERIC)
-        self._url = endpoint(configured.api_base_url, "chat/completions")
-        self._models_url = self._url.removesuffix("chat/completions") + "models"
+        self._completions_url = endpoint(configured.api_base_url, "chat/completions")
         key = configured.api_key.get_secret_value()
         self._authorization = {"authorization": f"Bearer {key}"} if key else {}
-        self.credential = bool(key) or configured.keyless
-        self._upstream = Upstream(configured.name, resources.session, resources.limits, condition, resources.proxy_url)
 
-    async def stream(self, call: Call) -> Answer:
-        """Answer one call with translated events, or a translated body."""
-        fields = {**call.parameters, **call.request.fields}
-        body = orjson.dumps(chat.request(fields, call.model, self._dialect))
-        headers = {"content-type": "application/json"} | self._authorization
-        if call.request.stream:
-            headers["accept-encoding"] = "identity"  # a compressor may hold events back
-        answer = chat.Answer(self.name, call.model, estimate(fields), fields.get("stop_sequences") or ())
-        async with self._upstream.request("POST", self._url, headers, body) as response:
-            if response.status != 200:
-                raise await self._refusal(response)
-            if call.request.stream and response.content_type == "text/event-stream":
-                async with aclosing(self._pieces(response, answer)) as pieces:
-                    first = await anext(pieces)
-                    yield Head(200, call.model)
-                    yield first
-                    async for piece in pieces:
-                        yield piece
-                return
-            told = self._whole(await self._upstream.read(response), answer)
-        estimated = {"x-usage-estimated": "true"} if answer.estimated else {}
-        yield Head(200, call.model, estimated)
-        if call.request.stream:  # some answer a stream with a whole body
-            for piece in told:
-                yield piece
-        else:
-            yield Piece("", collect(told))
+    def _url(self, model: str, *, stream: bool) -> str:  # noqa: ARG002  both are told in the body
+        return self._completions_url
 
-    async def count_tokens(self, call: Call) -> int:  # noqa: ARG002  the interface's
-        """Refuse: this wire format has no way to count."""
-        raise AnswerError(501, "The provider does not count tokens", code="provider_error")
+    @property
+    def _models_url(self) -> str:
+        return self._completions_url.removesuffix("chat/completions") + "models"
 
-    async def check(self) -> None:
-        """List the provider's models, which costs nothing."""
-        async with self._upstream.request("GET", self._models_url, self._authorization) as response:
-            if response.status == 401 or response.status >= 500:
-                raise AnswerError(502, f"the provider answers {response.status}")
+    def _headers(self) -> dict[str, str]:
+        return self._authorization
 
-    async def close(self) -> None:
-        """Own nothing that stays open."""
+    def _body(self, fields: Mapping[str, Any], model: str) -> dict[str, Any]:
+        return chat.request(fields, model, self._dialect)
 
-    async def _pieces(self, response: aiohttp.ClientResponse, answer: chat.Answer) -> AsyncGenerator[Piece, None]:
-        """Yield translated events; a failure after the first one is told as the last."""
-        try:
-            async for data in self._data(response):
-                for piece in answer.take(orjson.loads(data)):
-                    yield piece
-            if not answer.writer.begun:
-                raise AnswerError(502, f"Provider '{self.name}' answered nothing", code="provider_error")
-            for piece in answer.finish():
-                yield piece
-        except (AnswerError, EventTooLargeError, orjson.JSONDecodeError) as error:
-            broken = error if isinstance(error, AnswerError) else AnswerError(502, "The provider's events are broken")
-            last = answer.writer.torn(broken)
-            if not last:
-                raise broken from None
-            for piece in last:
-                yield piece
-
-    async def _data(self, response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
-        decoder = Decoder()
-        async for chunk in self._upstream.chunks(response):
-            for event in decoder.feed(chunk):
-                if event.data == DONE:
-                    return
-                yield event.data
-        for event in decoder.finish():
-            if event.data != DONE:
-                yield event.data
-
-    def _whole(self, data: bytes, answer: chat.Answer) -> list[Piece]:
-        try:
-            body = orjson.loads(data)
-        except orjson.JSONDecodeError:
-            body = None
-        if not isinstance(body, dict) or not (body.get("choices") or body.get("error")):
-            raise AnswerError(502, f"Provider '{self.name}' sent no completion", code="provider_error")
-        return answer.take(body) + answer.finish()
-
-    async def _refusal(self, response: aiohttp.ClientResponse) -> AnswerError:
-        data = await self._upstream.read(response)
-        try:
-            body = orjson.loads(data)
-        except orjson.JSONDecodeError:
-            body = {}
-        error = body.get("error", body) if isinstance(body, dict) else {}
-        refusal = chat.failure(error, response.status)
-        refusal.status = response.status if response.status >= 400 else 502
-        refusal.details = {"provider": self.name}
-        refusal.headers = _kept(response.headers)
-        return refusal
-
-
-def _kept(headers: Mapping[str, str]) -> dict[str, str]:
-    return {name: headers[name] for name in KEPT_HEADERS if name in headers}
+    def _translation(self, fields: Mapping[str, Any], model: str) -> chat.Answer:
+        return chat.Answer(self.name, model, estimate(fields), fields.get("stop_sequences") or ())

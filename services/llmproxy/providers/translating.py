@@ -1,0 +1,164 @@
+"""What all providers have in common whose wire format is not Anthropic's."""
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from typing import Any, Protocol
+
+import aiohttp
+import orjson
+
+from services.llmproxy import chat
+from services.llmproxy.answers import Answer, Call, Head, Piece, Resources
+from services.llmproxy.condition import Condition
+from services.llmproxy.configuration import ProviderConfiguration
+from services.llmproxy.events import Writer, collect
+from services.llmproxy.messages import AnswerError
+from services.llmproxy.sse import Decoder, EventTooLargeError
+from services.llmproxy.upstream import Upstream
+
+DONE = b"[DONE]"
+KEPT_HEADERS = ("retry-after", "retry-after-ms", "x-should-retry")
+
+
+class Translation(Protocol):
+    """Translates one vendor's chunks into events."""
+
+    writer: Writer
+    estimated: bool
+
+    def take(self, chunk: Mapping[str, Any]) -> list[Piece]:
+        """Return the events for one chunk."""
+
+    def finish(self) -> list[Piece]:
+        """Return the last events."""
+
+
+class TranslatingProvider(ABC):
+    """Sends a translated request and tells the translated answer, streamed or whole.
+
+    A subclass says how a request is spelt and how its answer is read.
+    """
+
+    own_models = ()
+
+    def __init__(self, configured: ProviderConfiguration, resources: Resources, condition: Condition) -> None:
+        self.name = configured.name
+        self.credential = bool(configured.api_key.get_secret_value()) or configured.keyless
+        self._upstream = Upstream(configured.name, resources.session, resources.limits, condition, resources.proxy_url)
+
+    @abstractmethod
+    def _url(self, model: str, *, stream: bool) -> str:
+        """Tell where a request goes."""
+
+    @abstractmethod
+    def _headers(self) -> dict[str, str]:
+        """Tell the credential in the vendor's header."""
+
+    @abstractmethod
+    def _body(self, fields: Mapping[str, Any], model: str) -> dict[str, Any]:
+        """Translate a request."""
+
+    @abstractmethod
+    def _translation(self, fields: Mapping[str, Any], model: str) -> Translation:
+        """Make the reader of one answer."""
+
+    @property
+    @abstractmethod
+    def _models_url(self) -> str:
+        """Tell where models are listed."""
+
+    async def stream(self, call: Call) -> Answer:
+        """Answer one call with translated events, or a translated body."""
+        fields = {**call.parameters, **call.request.fields}
+        headers = {"content-type": "application/json"} | self._headers()
+        if call.request.stream:
+            headers["accept-encoding"] = "identity"  # a compressor may hold events back
+        url = self._url(call.model, stream=call.request.stream)
+        answer = self._translation(fields, call.model)
+        body = orjson.dumps(self._body(fields, call.model))
+        async with self._upstream.request("POST", url, headers, body) as response:
+            if response.status != 200:
+                raise await self._refusal(response)
+            if call.request.stream and response.content_type == "text/event-stream":
+                async with aclosing(self._pieces(response, answer)) as pieces:
+                    first = await anext(pieces)
+                    yield Head(200, call.model)
+                    yield first
+                    async for piece in pieces:
+                        yield piece
+                return
+            told = self._whole(await self._upstream.read(response), answer)
+        estimated = {"x-usage-estimated": "true"} if answer.estimated else {}
+        yield Head(200, call.model, estimated)
+        if call.request.stream:  # some answer a stream with a whole body
+            for piece in told:
+                yield piece
+        else:
+            yield Piece("", collect(told))
+
+    async def count_tokens(self, call: Call) -> int:  # noqa: ARG002  the interface's
+        """Refuse: most wire formats have no way to count."""
+        raise AnswerError(501, "The provider does not count tokens", code="provider_error")
+
+    async def check(self) -> None:
+        """List the provider's models, which costs nothing."""
+        async with self._upstream.request("GET", self._models_url, self._headers()) as response:
+            if response.status == 401 or response.status >= 500:
+                raise AnswerError(502, f"the provider answers {response.status}")
+
+    async def close(self) -> None:  # noqa: B027  not every provider has something to close
+        """Own nothing that stays open."""
+
+    async def _pieces(self, response: aiohttp.ClientResponse, answer: Translation) -> AsyncGenerator[Piece, None]:
+        """Yield translated events; a failure after the first one is told as the last."""
+        try:
+            async for data in self._data(response):
+                for piece in answer.take(orjson.loads(data)):
+                    yield piece
+            if not answer.writer.begun:
+                raise AnswerError(502, f"Provider '{self.name}' answered nothing", code="provider_error")
+            for piece in answer.finish():
+                yield piece
+        except (AnswerError, EventTooLargeError, orjson.JSONDecodeError) as error:
+            broken = error if isinstance(error, AnswerError) else AnswerError(502, "The provider's events are broken")
+            last = answer.writer.torn(broken)
+            if not last:
+                raise broken from None
+            for piece in last:
+                yield piece
+
+    async def _data(self, response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
+        decoder = Decoder()
+        async for chunk in self._upstream.chunks(response):
+            for event in decoder.feed(chunk):
+                if event.data == DONE:
+                    return
+                yield event.data
+        for event in decoder.finish():
+            if event.data != DONE:
+                yield event.data
+
+    def _whole(self, data: bytes, answer: Translation) -> list[Piece]:
+        try:
+            body = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            body = None
+        if not isinstance(body, dict) or not body.keys() & {"choices", "candidates", "promptFeedback", "error"}:
+            raise AnswerError(502, f"Provider '{self.name}' sent no answer", code="provider_error")
+        return answer.take(body) + answer.finish()
+
+    async def _refusal(self, response: aiohttp.ClientResponse) -> AnswerError:
+        data = await self._upstream.read(response)
+        try:
+            body = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            body = {}
+        if isinstance(body, list) and body:  # Gemini wraps the errors of streams in a list
+            body = body[0]
+        error = body.get("error", body) if isinstance(body, dict) else {}
+        refusal = chat.failure(error, response.status)
+        refusal.status = response.status if response.status >= 400 else 502
+        refusal.details = {"provider": self.name}
+        refusal.headers = {name: response.headers[name] for name in KEPT_HEADERS if name in response.headers}
+        return refusal
