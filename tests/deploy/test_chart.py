@@ -1,5 +1,6 @@
 """What the rendered objects say, and that it fits the processes they run."""
 
+import base64
 import json
 
 import pytest
@@ -9,6 +10,7 @@ from deploy.container import settings_class
 from gateway.facades import FACADES
 from gateway.settings import GatewaySettings
 from runtime.settings import load
+from services.llmproxy import configuration
 from services.llmproxy.presets import PRESETS
 from tests.deploy.rendering import CHART, CI_VALUES, COMPONENT, ROOT, Helm, run
 
@@ -67,7 +69,7 @@ def test_every_variable_is_one_the_process_reads(helm4: Helm, values, process):
     assert ours <= variables(process)
     for secret in rendered.all("Secret"):
         if secret["metadata"]["labels"][COMPONENT] == process:
-            assert secret["data"].keys() <= variables(process)
+            assert secret["data"].keys() - {"config.json"} <= variables(process)
     for config in rendered.all("ConfigMap"):
         if "settings.json" in config.get("data", {}):
             for name, table in json.loads(config["data"]["settings.json"]).items():
@@ -336,6 +338,20 @@ def test_secrets_are_given_by_reference_only(render):
     assert rendered.container("llmproxy")["envFrom"] == [{"secretRef": {"name": "provider-keys"}}]
     assert [one["metadata"]["name"] for one in rendered.all("Secret")] == ["pg-pulsegate-gateway"]
     assert "token-of-the-media-api" not in json.dumps([one for one in rendered.manifests if one["kind"] != "Secret"])
+
+
+def test_a_documented_configuration_file_is_mounted_from_a_secret(render):
+    rendered = render({}, CI["documents"])
+    for process, secret, variable in (
+        ("llmproxy", "pg-pulsegate-llmproxy-document", "CCPROXY_CONFIG"),
+        ("media", "icey-config", "ICEY_CONFIG"),
+    ):
+        mounts = {one["name"]: one["mountPath"] for one in rendered.container(process)["volumeMounts"]}
+        assert rendered.variables(process)[variable] == f"{mounts['document']}/config.json"
+        assert {"name": "document", "secret": {"secretName": secret}} in pod(rendered, process)["volumes"]
+    content = base64.b64decode(rendered.one("Secret", "pg-pulsegate-llmproxy-document")["data"]["config.json"])
+    assert json.loads(content)["routes"]["default"]["provider"] == "anthropic"
+    configuration.read(json.loads(content), {"ANTHROPIC_API_KEY": "key"})  # the process takes it
 
 
 def test_coturn_shares_the_secret_and_relays_to_its_own_pod_only(render):

@@ -137,6 +137,13 @@ annotations:
 {{- if .values.secret.existing }}{{ .values.secret.existing }}{{ else if .values.secret.values }}{{ include "pulsegate.processName" . }}{{ end }}
 {{- end }}
 
+{{/* The Secret with the documented configuration file, if there is one. */}}
+{{- define "pulsegate.documentSecret" -}}
+{{- with .values.document }}
+{{- if .existing }}{{ .existing }}{{ else if .content }}{{ include "pulsegate.processName" $ }}-document{{ end }}
+{{- end }}
+{{- end }}
+
 {{- define "pulsegate.serviceAccountName" -}}
 {{- .values.serviceAccount.name | default (.values.serviceAccount.create | ternary (include "pulsegate.processName" .) "default") }}
 {{- end }}

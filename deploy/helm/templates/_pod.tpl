@@ -19,6 +19,7 @@
 {{- $_ := set .into (printf "%s_ADDRESS" $prefix) (printf "0.0.0.0:%v" $v.grpcPort) }}
 {{- $_ := set .into (printf "%s_METRICS_ADDRESS" $prefix) ($v.metricsPort | empty | ternary "" (printf "0.0.0.0:%v" $v.metricsPort)) }}
 {{- with $v.storage }}{{ $_ := set $.into .variable .path }}{{ end }}
+{{- if include "pulsegate.documentSecret" .process }}{{ $_ := set .into $v.document.variable "/etc/pulsegate-document/config.json" }}{{ end }}
 {{- with $v.turn }}
 {{- $_ := set $.into (printf "%s_TURN" $prefix) (.enabled | ternary "auto" "false") }}
 {{- if .enabled }}
@@ -158,7 +159,7 @@ metadata:
     {{- end }}
   annotations:
     kubectl.kubernetes.io/default-container: {{ .name }}
-    {{- with dict "settings" $v.settings "secret" $v.secret.values }}
+    {{- with dict "settings" $v.settings "secret" $v.secret.values "document" $v.document }}
     checksum/config: {{ toJson . | sha256sum }}
     {{- end }}
     {{- with $v.podAnnotations }}
@@ -256,6 +257,9 @@ spec:
         {{- if $v.settings }}
         - {name: settings, mountPath: /etc/pulsegate, readOnly: true}
         {{- end }}
+        {{- if include "pulsegate.documentSecret" . }}
+        - {name: document, mountPath: /etc/pulsegate-document, readOnly: true}
+        {{- end }}
         {{- with $v.storage }}
         - {name: storage, mountPath: {{ .path }}}
         {{- end }}
@@ -274,6 +278,10 @@ spec:
     {{- if $v.settings }}
     - name: settings
       configMap: {name: {{ include "pulsegate.processName" . }}}
+    {{- end }}
+    {{- with include "pulsegate.documentSecret" . }}
+    - name: document
+      secret: {secretName: {{ . }}}
     {{- end }}
     {{- with $v.storage }}
     - name: storage
