@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import grpc
@@ -18,6 +18,14 @@ from gen.converter.v1 import converter_pb2 as messages
 TIMEOUT_SECONDS = 1.5
 BATCH_LIMIT = 1024
 HUGE_BYTES = 10_000
+
+
+def _double(digits: str) -> float:
+    """Read a JSON integer of any length as a double: infinite when too large, and without a negative zero."""
+    return float(digits) + 0.0
+
+
+WITH_DOUBLES = json.JSONDecoder(parse_int=_double)  # json.loads would make one for each request
 
 
 def add_routes(converter: Blueprint, backend: Backend[Any], ice_address: str) -> None:
@@ -65,12 +73,13 @@ def require_serving(backend: Backend[Any]) -> None:
         raise BackendError(grpc.StatusCode.UNAVAILABLE, "not serving")
 
 
-def read_object(*, integer: Callable[[str], object], other: Callable[[str], object] | None = None) -> dict[str, Any]:
-    """Read the request's body as a JSON object, in any of the encodings of Unicode, numbers as they are told."""
+def read_object(decoder: json.JSONDecoder) -> dict[str, Any]:
+    """Read the request's body as a JSON object, in any of the encodings of Unicode."""
     if not request.is_json:
         raise UnsupportedMediaType
+    body = request.get_data()
     try:
-        document = json.loads(request.get_data(), parse_int=integer, parse_float=other, parse_constant=other)
+        document = decoder.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
     except (ValueError, RecursionError):  # broken text, encoding or nesting
         refuse("Solicitud inválida: el cuerpo no es JSON")
     if not isinstance(document, dict):
@@ -80,7 +89,7 @@ def read_object(*, integer: Callable[[str], object], other: Callable[[str], obje
 
 def _read() -> tuple[str, messages.ConvertRequest]:
     """Read a conversion and the category as errors quote it; raises what is wrong first, in documented order."""
-    document = read_object(integer=_double)
+    document = read_object(WITH_DOUBLES)
     category = _name(document, "categoria", "Categoría no reconocida")
     value = _value(document.get("valor", 0.0))
     from_unit = _name(document, "desde", "Unidad inválida")
@@ -100,11 +109,6 @@ def _result(category: str, outcome: messages.ConvertOutcome) -> float:
     if outcome.error.reason == messages.ConvertError.REASON_UNKNOWN_UNIT:
         refuse(f"Unidad inválida: {outcome.error.message}")
     raise BackendError(grpc.StatusCode.UNAVAILABLE, outcome.error.message)
-
-
-def _double(digits: str) -> float:
-    """Read a JSON integer of any length as a double: infinite when too large, and without a negative zero."""
-    return float(digits) + 0.0
 
 
 def _name(document: dict[str, Any], key: str, prefix: str) -> str:

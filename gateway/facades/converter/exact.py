@@ -1,5 +1,6 @@
 """Exact conversions of everyday quantities, beside the documented routes."""
 
+import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -16,6 +17,8 @@ MAX_CONVERSIONS = 1024
 LANGUAGES = ("es", "en")
 INVALID_REQUEST = "invalid_request"
 
+WITH_TEXTS = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)  # no digit is lost
+
 CODES: Final[Mapping[int, str]] = {
     messages.ConvertError.REASON_UNKNOWN_CATEGORY: "unknown_quantity",
     messages.ConvertError.REASON_UNKNOWN_UNIT: "unknown_unit",
@@ -30,7 +33,7 @@ def add_routes(converter: Blueprint, backend: Backend[Any]) -> None:
     @converter.post("/api/v1/convert")
     def convert_exactly() -> Response:
         """Convert one value, or those listed under ``conversions``, each with its own outcome."""
-        document = read_object(integer=str, other=str)  # no digit is lost
+        document = read_object(WITH_TEXTS)
         several = document.get("conversions")
         asked = [document] if several is None else several
         if not isinstance(asked, list) or len(asked) > MAX_CONVERSIONS:

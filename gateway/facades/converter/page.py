@@ -1,4 +1,4 @@
-"""The page of the converter and what its status light follows."""
+"""The page of the converter, what its status light follows, and the description of its routes."""
 
 import json
 from collections.abc import Iterator
@@ -16,7 +16,10 @@ POLICY = "default-src 'self'; img-src data:; frame-ancestors 'none'; base-uri 'n
 
 
 def add_routes(converter: Blueprint, backend: Backend[Any]) -> None:
-    """Add the page, its files and its events; every other GET is 404, also where only another method is at home."""
+    """Add the page with its files and events, and the description.
+
+    Every other GET is 404, also where only another method is at home, as documented.
+    """
 
     @converter.get("/")
     @converter.get("/<path:name>")
@@ -28,6 +31,11 @@ def add_routes(converter: Blueprint, backend: Backend[Any]) -> None:
         response.headers["Content-Security-Policy"] = POLICY
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response
+
+    @converter.get("/api/v1/openapi.json")
+    def openapi() -> Response:
+        """Describe the routes to programs."""
+        return send_from_directory(Path(__file__).parent, "openapi.json", mimetype="application/json")
 
     @converter.get("/api/v1/events")
     def events() -> Response:
