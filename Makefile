@@ -22,7 +22,7 @@ setup: ## make .venv with everything that run, test and lint need (all of them d
 	@$(MAKE) --silent --no-print-directory --jobs 3 $(VENV)/ready
 
 run: setup ## run everything on this machine with built-in defaults and print what to try
-	@$(BIN)/python -m deploy.run
+	@$(BIN)/pulsegate run
 
 test: setup $(VENV)/browser $(VENV)/chart-tools .cache/bin ## run the tests; narrow them with ARGS="-k whep"
 	@$(BIN)/python -m pytest $(ARGS)

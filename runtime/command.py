@@ -1,22 +1,32 @@
-"""The command `pulsegate`: run one process of the product, or ask one for its health."""
+"""The command `pulsegate`: run the product or one process of it, or ask how it is."""
 
+import importlib
 import importlib.util
 import runpy
 import sys
 
 USAGE = """\
 usage: pulsegate PROCESS [--flag VALUE ...]   run the gateway or one backend; --help lists its settings
+       pulsegate run                           run everything on this machine
+       pulsegate status [--json]               tell what serves, since when, and why not
+       pulsegate watch                         the same, live
+       pulsegate doctor                        tell what every process would be told here, and what is wrong
        pulsegate healthcheck -addr HOST:PORT   ask a gRPC server for its health once; -h lists the flags
 """
+COMMANDS = {
+    "run": "commands.run",
+    "status": "commands.status",
+    "watch": "commands.watch",
+    "doctor": "commands.doctor",
+    "healthcheck": "runtime.healthcheck",
+}
 
 
 def main() -> int:
     """Run what the first word names; only that is imported, since a health check is started often."""
     name, arguments = (sys.argv[1], sys.argv[2:]) if len(sys.argv) > 1 else ("", [])
-    if name == "healthcheck":
-        from runtime import healthcheck
-
-        return healthcheck.main(arguments)
+    if name in COMMANDS:
+        return int(importlib.import_module(COMMANDS[name]).main(arguments))
     module = _process(name)
     if module is None:
         wrong = "" if name in ("", "-h", "--help") else f"Error: there is no process {name!r}\n"

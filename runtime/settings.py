@@ -4,9 +4,11 @@ import argparse
 import json
 import logging
 import os
+import re
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
@@ -17,6 +19,8 @@ from runtime import logs
 
 USAGE_EXIT = 2
 FILE_EXIT = 3
+
+_USER_INFORMATION = re.compile(r"//[^/@\s]+@")
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +47,28 @@ class BackendSettings(Settings):
     metrics_address: str = Field(description="Prometheus listener, host:port; empty for none")
 
 
+class UnreadableFile(Exception):
+    """The settings file cannot be read."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """One setting as a process would have it now; of a secret only whether it is set."""
+
+    name: str
+    value: str
+    source: Literal["default", "file", "environment"]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What a process started now without flags would be told, and what it would complain of."""
+
+    settings: Sequence[Told] = ()
+    problems: Sequence[str] = ()
+    unknown: Sequence[str] = ()
+
+
 AnySettings = TypeVar("AnySettings", bound=Settings)
 
 
@@ -53,19 +79,52 @@ def load(settings_class: type[AnySettings], arguments: Sequence[str]) -> AnySett
     Exits with one line per problem: code 2 for a bad value or flag, 3 for a file that cannot be read.
     """
     flags = vars(_parser(settings_class).parse_args(arguments))
-    path = flags.pop("config", None) or os.environ.get("PULSEGATE_CONFIG")
-    table = _read_table(Path(path), settings_class.process) if path else {}
     try:
+        table = _read_table(flags.pop("config", None), settings_class.process)
         settings = _with_file(settings_class, table)(**flags)
+    except UnreadableFile as error:
+        print(f"Error: {error}", file=sys.stderr)  # noqa: T201  no log yet
+        raise SystemExit(FILE_EXIT) from None
     except ValidationError as error:
-        for problem in error.errors():
-            name = ".".join(str(part) for part in problem["loc"])
-            print(f"Error: {settings_class.process}.{name}: {problem['msg']}", file=sys.stderr)  # noqa: T201  no log yet
+        for problem in _problems(settings_class, error):
+            print(f"Error: {problem}", file=sys.stderr)  # noqa: T201  no log yet
         raise SystemExit(USAGE_EXIT) from None
     logs.configure(settings.log_level)
     for name in sorted(_unknown(settings_class, table)):
         log.warning("unknown setting ignored", extra={"setting": name})
     return settings
+
+
+def explain(settings_class: type[Settings]) -> Explanation:
+    """Tell where each setting would come from; never exits and logs nothing."""
+    try:
+        table = _read_table(None, settings_class.process)
+        settings = _with_file(settings_class, table)()
+        from_environment = _with_file(settings_class, {})().model_fields_set
+    except UnreadableFile as error:
+        return Explanation(problems=[str(error)])
+    except ValidationError as error:
+        return Explanation(problems=_problems(settings_class, error))
+    told = []
+    for name in settings_class.model_fields:
+        in_file: Literal["file", "default"] = "file" if name in settings.model_fields_set else "default"
+        source = "environment" if name in from_environment else in_file
+        told.append(Told(name, _shown(getattr(settings, name)), source))
+    return Explanation(told, unknown=sorted(_unknown(settings_class, table)))
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return "(set)" if value.get_secret_value() else "(not set)"
+    text = ", ".join(str(one) for one in value) if isinstance(value, list | tuple) else str(value)
+    return _USER_INFORMATION.sub("//(hidden)@", text)
+
+
+def _problems(settings_class: type[Settings], error: ValidationError) -> list[str]:
+    return [
+        f"{settings_class.process}.{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
+        for problem in error.errors()
+    ]
 
 
 def _parser(settings_class: type[Settings]) -> argparse.ArgumentParser:
@@ -77,7 +136,10 @@ def _parser(settings_class: type[Settings]) -> argparse.ArgumentParser:
     return parser
 
 
-def _read_table(path: Path, process: str) -> dict[str, Any]:
+def _read_table(named: str | None, process: str) -> dict[str, Any]:
+    path = Path(named or os.environ.get("PULSEGATE_CONFIG", ""))
+    if path == Path():
+        return {}
     try:
         text = path.read_text(encoding="utf-8")
         document = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
@@ -85,8 +147,7 @@ def _read_table(path: Path, process: str) -> dict[str, Any]:
         if not isinstance(table, dict):
             raise TypeError(f"{process} is not a table")
     except (OSError, ValueError, TypeError, AttributeError) as error:
-        print(f"Error: settings file {path}: {error}", file=sys.stderr)  # noqa: T201  no log yet
-        raise SystemExit(FILE_EXIT) from None
+        raise UnreadableFile(f"settings file {path}: {error}") from None
     return table
 
 

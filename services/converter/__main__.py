@@ -5,11 +5,9 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from importlib import resources
 from importlib.metadata import version
-from typing import Annotated, ClassVar
 
 import grpc
 import uvloop
-from pydantic import AfterValidator, Field
 
 from gen.converter.v1 import converter_pb2, converter_pb2_grpc
 from runtime import server, settings
@@ -18,26 +16,14 @@ from runtime.status import StatusFeed
 from services.converter import catalogue, status
 from services.converter.bridge import Bridge
 from services.converter.embedded import Embedded
-from services.converter.ice import IceClient, IceServer, checked_proxy
+from services.converter.ice import IceClient, IceServer
 from services.converter.servicer import ConverterServicer
+from services.converter.settings import ConverterSettings
 
 SERVICE = converter_pb2.DESCRIPTOR.services_by_name["ConverterService"].full_name
 
 
-class Settings(settings.BackendSettings):
-    """What the converter can be told."""
-
-    process: ClassVar[str] = "converter"
-
-    address: str = Field("127.0.0.1:50051", description="gRPC listener, host:port; port 0 picks a free one")
-    metrics_address: str = Field("127.0.0.1:9101", description="Prometheus listener, host:port; empty for none")
-    ice_address: str = Field("127.0.0.1:10000", description="Ice listener, host:port; port 0 picks a free one")
-    ice_endpoint: Annotated[str, AfterValidator(checked_proxy)] = Field(
-        "", description="proxy of a foreign Ice server to speak for, instead of serving Ice: ConversorUnidades:tcp -h …"
-    )
-
-
-async def main(told: Settings) -> None:
+async def main(told: ConverterSettings) -> None:
     """Have Ice first, so that health knows the truth about it before gRPC listens."""
     started_at = datetime.now(UTC)
     async with AsyncExitStack() as stack:
@@ -65,7 +51,7 @@ async def main(told: Settings) -> None:
         await server.serve(told, health, register, on_stop=feed.close)
 
 
-async def _client(told: Settings, stack: AsyncExitStack) -> IceClient:
+async def _client(told: ConverterSettings, stack: AsyncExitStack) -> IceClient:
     """Make the client of the foreign server or, after starting it, of our own."""
     try:
         proxy = told.ice_endpoint
@@ -81,4 +67,4 @@ async def _client(told: Settings, stack: AsyncExitStack) -> IceClient:
 
 
 if __name__ == "__main__":
-    uvloop.run(main(settings.load(Settings, sys.argv[1:])))
+    uvloop.run(main(settings.load(ConverterSettings, sys.argv[1:])))

@@ -3,7 +3,7 @@ import os
 import signal
 import sys
 
-from deploy.supervise import supervise
+from commands.supervise import supervise
 
 SLEEPER = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"]
 POLITE = [

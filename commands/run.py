@@ -1,12 +1,13 @@
 """Run Pulsegate on this machine and tell what to try once everything serves."""
 
+import argparse
 import asyncio
 import json
 import sys
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from deploy.supervise import say, supervise
+from commands.supervise import say, supervise
 from gateway.settings import GatewaySettings
 from runtime.settings import load
 
@@ -29,11 +30,16 @@ TRIES = {
 PATIENCE_SECONDS = 60.0
 
 
-def main() -> None:
+def main(arguments: Sequence[str]) -> int:
     """Do what `make run` promises."""
+    argparse.ArgumentParser(
+        prog="pulsegate run",
+        description="Run the gateway and every backend on this machine until Ctrl-C. "
+        "Each reads its settings file and variables as if started alone.",
+    ).parse_args(arguments)
     settings = load(GatewaySettings, [])
     commands = {name: [sys.executable, "-m", module] for name, module in MODULES.items()}
-    sys.exit(asyncio.run(supervise(commands, lambda: announce(settings))))
+    return asyncio.run(supervise(commands, lambda: announce(settings)))
 
 
 async def announce(settings: GatewaySettings) -> None:
@@ -76,7 +82,3 @@ def ask(url: str) -> dict[str, str]:
             return dict(json.load(answer)["backends"])
     except OSError:
         return {}
-
-
-if __name__ == "__main__":
-    main()

@@ -3,7 +3,7 @@ import shlex
 
 import pytest
 
-from deploy import run
+from commands import run
 from gateway.settings import GatewaySettings
 
 
