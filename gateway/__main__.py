@@ -14,7 +14,7 @@ import prometheus_client
 import uvicorn
 import uvloop
 
-from gateway import bridge, ccproxy
+from gateway import bridge, ccproxy, icey
 from gateway.app import create_app
 from gateway.backend import Backend
 from gateway.bridge import Bridge
@@ -135,4 +135,4 @@ def _listen(name: str, host: str, port: int) -> socket.socket:
 
 
 if __name__ == "__main__":
-    uvloop.run(run(ccproxy.lay_under(load(GatewaySettings, sys.argv[1:]))))
+    uvloop.run(run(icey.lay_under(ccproxy.lay_under(load(GatewaySettings, sys.argv[1:])))))

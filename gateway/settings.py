@@ -81,6 +81,11 @@ class GatewaySettings(Settings):
         validation_alias=_documented("ccproxy_config", "CCPROXY_CONFIG"),
         description="CCProxy configuration file; searched for in its documented places if empty",
     )
+    icey_config: Path | None = Field(
+        None,
+        validation_alias=_documented("icey_config", "ICEY_CONFIG"),
+        description="icey-server configuration file; ./config.json if empty",
+    )
     max_body_bytes: int = Field(10_485_760, gt=0, description="largest request body")
     trusted_proxies: Annotated[list[Network], NoDecode, BeforeValidator(_split)] = Field(
         default_factory=list, description="networks whose forwarding headers count, CIDR by comma"

@@ -13,15 +13,17 @@ import uvloop
 
 from gen.media.v1 import media_pb2, media_pb2_grpc
 from runtime.health import Health, Probe
+from runtime.server import BIND_EXIT as PREFLIGHT_EXIT
 from runtime.server import serve
-from runtime.settings import load
+from runtime.settings import FILE_EXIT, load
 from runtime.status import StatusFeed
-from services.media import compat, metrics, turn
+from services.media import compat, config_file, metrics, turn
+from services.media.config_file import ConfigFile, ConfigInvalid
 from services.media.origin import Origin
 from services.media.peers import Limits, Peers
 from services.media.servicer import MediaServicer
 from services.media.settings import MediaSettings
-from services.media.sources import Encoding
+from services.media.sources import Encoding, SourceMissing, must_open
 from services.media.status import SOURCE, TURN, StatusBook
 from services.media.stream import Stream
 from services.media.wire import can_segment
@@ -53,17 +55,17 @@ class Parts:
         self.feed.changed()
 
 
-async def run(settings: MediaSettings) -> None:
+async def run(settings: MediaSettings, file: ConfigFile) -> None:
     """Run the media process until it is told to stop."""
     for library in ("aioice", "aiortc"):
         logging.getLogger(library).setLevel(logging.WARNING)  # they tell every candidate pair at INFO
     async with AsyncExitStack() as stack:
-        parts = await assemble(settings, stack)
+        parts = await assemble(settings, stack, file)
         metrics.export(parts.peers, [stream.hub for stream in parts.streams.values()])
         await serve(settings, parts.health, parts.register, on_drain=parts.drain, on_stop=parts.feed.close)
 
 
-async def assemble(settings: MediaSettings, stack: AsyncExitStack) -> Parts:
+async def assemble(settings: MediaSettings, stack: AsyncExitStack, file: ConfigFile) -> Parts:
     """Put the parts together and start them; the stack ends them in reverse order."""
     compat.offer_addresses(settings.candidate_addresses)
     fan_out = await choose_fan_out(settings.fan_out)
@@ -83,7 +85,7 @@ async def assemble(settings: MediaSettings, stack: AsyncExitStack) -> Parts:
     )
     await start(stack, peers.watch(), "peers")
     stack.push_async_callback(peers.close_all)
-    book = StatusBook(settings, health, peers)
+    book = StatusBook(settings, file, health, peers)
     feed = StatusFeed(book.build)
     health.on_change(feed.changed)
     servicer = MediaServicer(settings, peers, book, feed)  # type: ignore[abstract]  # the rest is UNIMPLEMENTED
@@ -146,5 +148,41 @@ async def start(stack: AsyncExitStack, work: Coroutine[object, object, None], na
     stack.push_async_callback(end)
 
 
+def configure(arguments: list[str]) -> tuple[MediaSettings, ConfigFile]:
+    """Read flags, environment and both files; exits with a clear text and the documented code where they are wrong."""
+    settings = load(MediaSettings, arguments)
+    try:
+        file = config_file.read(settings.icey_config)
+        if file.error:
+            raise ConfigInvalid(file.error)
+        settings = file.lay_under(settings)
+    except FileNotFoundError:
+        raise _exit(FILE_EXIT, f"config file not found: {settings.icey_config}") from None
+    except ConfigInvalid as error:
+        raise _exit(FILE_EXIT, f"Invalid config file {file.path}: {error}") from None
+    for warning in file.warnings:
+        print(f"Warning: {warning}", file=sys.stderr)  # noqa: T201  for a person at a terminal
+    if failure := _cannot_start(settings):
+        raise _exit(PREFLIGHT_EXIT, f"icey-server preflight failed\n  - source: {failure}")
+    return settings, file
+
+
+def _cannot_start(settings: MediaSettings) -> str:
+    origin = Origin(settings.source)
+    if settings.mode == "stream" and origin.kind == "none":
+        return "stream mode requires --source or media.source"
+    if settings.mode == "stream" and origin.kind == "file" and not origin.remote:
+        try:
+            must_open(origin.value)
+        except SourceMissing as error:
+            return str(error)
+    return ""
+
+
+def _exit(code: int, text: str) -> SystemExit:
+    print(f"Error: {text}", file=sys.stderr)  # noqa: T201  for a person at a terminal
+    return SystemExit(code)
+
+
 if __name__ == "__main__":
-    uvloop.run(run(load(MediaSettings, sys.argv[1:])))
+    uvloop.run(run(*configure(sys.argv[1:])))

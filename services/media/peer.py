@@ -67,6 +67,7 @@ class Peer:
         self.was_active = False
         self.answered_at = time.monotonic()
         self.heard_at = time.monotonic()
+        self.asked_in_vain = False
         self._hub = hub
         self._fan_out = fan_out
         self._on_state = on_state
@@ -192,11 +193,14 @@ class Peer:
         return SegmentedWire(path, path.socket) if path.socket and self._fan_out == "auto" else Wire(path)
 
     async def _ask(self) -> None:
+        asked_at = time.monotonic()
         if self._transport is not None and await compat.answers(self._transport):
             self.heard_at = time.monotonic()
+        self.asked_in_vain = self.heard_at < asked_at
 
     def _heard(self, kind: Kind, packet: AnyRtcpPacket) -> None:
         self.heard_at = time.monotonic()
+        self.asked_in_vain = False
         lane = self._lanes[kind][0] if kind in self._lanes else None
         if lane is None:
             return

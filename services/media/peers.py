@@ -126,9 +126,8 @@ class Peers:
     def _overdue(self, peer: Peer, now: float) -> str:
         if peer.state is State.CONNECTING and now - peer.answered_at > self._limits.setup_seconds:
             return "never connected"
-        if peer.state is State.ACTIVE and now - peer.heard_at > self._limits.silence_seconds:
-            return "silent"
-        return ""
+        silent = now - peer.heard_at > self._limits.silence_seconds
+        return "silent" if peer.state is State.ACTIVE and silent and peer.asked_in_vain else ""
 
     def _note(self, peer: Peer) -> None:
         if peer.state is State.ENDED and peer.id in self._peers:

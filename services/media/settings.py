@@ -28,10 +28,10 @@ class MediaSettings(BackendSettings):
 
     address: str = Field("127.0.0.1:50052", description="gRPC listener, host:port; port 0 picks a free one")
     metrics_address: str = Field("127.0.0.1:9102", description="Prometheus listener, host:port; empty for none")
-    config_file: str = Field(
+    icey_config: str = Field(
         "",
-        description="documented JSON file; must exist if given",
-        validation_alias=_documented("CONFIG", "config_file"),
+        description="icey-server configuration file, which must exist then; ./config.json if empty",
+        validation_alias=_documented("CONFIG", "icey_config"),
     )
     host: str = Field(
         "127.0.0.1",

@@ -102,7 +102,7 @@ class Source:
         """Raise ``SourceLost`` unless the source gives pictures, or would give them to a viewer."""
         await self._settled.wait()
         if self._origin.kind == "file":
-            await asyncio.to_thread(_must_open, self._origin.value)
+            await asyncio.to_thread(must_open, self._origin.value)
         if self._failure:
             raise self._failure
         age = time.monotonic() - self._last_unit
@@ -133,7 +133,7 @@ class Source:
                 format="lavfi",
             )
         if self._origin.kind == "file":
-            _must_open(self._origin.value)
+            must_open(self._origin.value)
         return av.open(self._origin.value, timeout=(_OPEN_TIMEOUT_SECONDS, _READ_TIMEOUT_SECONDS))
 
     def _read(self, container: InputContainer) -> bool:
@@ -219,7 +219,8 @@ class Source:
             self._stopping.set()
 
 
-def _must_open(path: str) -> None:
+def must_open(path: str) -> None:
+    """Raise ``SourceMissing`` unless a local file can be read."""
     try:
         with Path(path).open("rb"):
             pass

@@ -11,6 +11,7 @@ from cryptography.hazmat.backends.openssl import backend as openssl
 from gen.media.v1 import media_pb2
 from runtime.health import Component, Health
 from services.media import preflight, scrub
+from services.media.config_file import ConfigFile
 from services.media.origin import Origin
 from services.media.peers import Peers
 from services.media.settings import MediaSettings
@@ -33,8 +34,9 @@ _RESULTS = {
 class StatusBook:
     """Builds the status document from settings, health and peers; nothing in it ticks."""
 
-    def __init__(self, settings: MediaSettings, health: Health, peers: Peers) -> None:
+    def __init__(self, settings: MediaSettings, file: ConfigFile, health: Health, peers: Peers) -> None:
         self._settings = settings
+        self._file = file
         self._health = health
         self._peers = peers
         self._origin = Origin(settings.source)
@@ -92,7 +94,9 @@ class StatusBook:
             loop=settings.loop,
             record_dir=scrub.record_dir(settings.record_dir),
             turn=self.turn(),
-            config=media_pb2.ConfigFile(path="config.json", exists=False, valid=True),
+            config=media_pb2.ConfigFile(
+                path=scrub.last_component(self._file.path), exists=self._file.found, valid=True
+            ),
             intelligence=media_pb2.Intelligence(
                 vision_enabled=settings.vision_enabled,
                 speech_enabled=settings.speech_enabled,
@@ -111,10 +115,10 @@ class StatusBook:
             origin=self._origin,
             source_error=lost,
             source_missing=lost.startswith(LOCAL_FILE_GONE),
-            config_path="./config.json",
-            config_found=False,
+            config_path=self._file.path,
+            config_found=self._file.found,
             config_error="",
-            config_warnings=(),
+            config_warnings=self._file.warnings,
             openssl=openssl.openssl_version_text().removeprefix("OpenSSL "),
             libavformat=".".join(str(part) for part in av.library_versions["libavformat"])
             + f" ({av.ffmpeg_version_info})",

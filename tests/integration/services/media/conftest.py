@@ -11,6 +11,7 @@ from aiortc.mediastreams import MediaStreamError
 from gen.media.v1 import media_pb2, media_pb2_grpc
 from services.media import compat
 from services.media.__main__ import assemble
+from services.media.config_file import ConfigFile
 from services.media.settings import MediaSettings
 
 
@@ -32,7 +33,7 @@ class Server:
 async def _serving(**settings):
     defaults = {"candidate_addresses": ("127.0.0.1",), "turn": "false", "video_width": 320, "video_height": 180}
     async with AsyncExitStack() as stack:
-        parts = await assemble(MediaSettings(**defaults | settings), stack)
+        parts = await assemble(MediaSettings(**defaults | settings), stack, ConfigFile())
         await parts.health.start()
         stack.push_async_callback(parts.health.close)
         server = grpc.aio.server()

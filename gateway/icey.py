@@ -1,0 +1,52 @@
+"""What icey-server's configuration file says of its listener, laid under the gateway's own settings."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from gateway.settings import GatewaySettings
+
+DEFAULT_PATH = Path("config.json")
+
+log = logging.getLogger(__name__)
+
+
+def lay_under(settings: GatewaySettings) -> GatewaySettings:
+    """Take address, port, web root and token from the file where neither environment nor flags say anything.
+
+    The file is the media process's, which judges all of it. Its token must not be overlooked, though: one that nobody
+    asks for protects nothing.
+    """
+    path = settings.icey_config or DEFAULT_PATH
+    document = _read(path)
+    http, auth = _table(document, "http"), _table(document, "auth")
+    root = document.get("webRoot")
+    token = auth.get("token")
+    told = {
+        "media_host": http.get("host"),
+        "media_port": http.get("port"),
+        "media_web_root": str(path.parent / root) if isinstance(root, str) and root else None,
+        "media_token": SecretStr(token) if isinstance(token, str) else None,
+    }
+    kinds = {"media_host": str, "media_port": int, "media_web_root": str, "media_token": SecretStr}
+    fits = {name: value for name, value in told.items() if value and isinstance(value, kinds[name])}
+    return settings.model_copy(update={name: fits[name] for name in fits.keys() - settings.model_fields_set})
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError):
+        log.warning("configuration file not read", extra={"file": str(path)})
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _table(document: dict[str, Any], name: str) -> dict[str, Any]:
+    table = document.get(name)
+    return table if isinstance(table, dict) else {}
