@@ -18,9 +18,11 @@ def obtain() -> Path | None:
     """Return the wheel to install, compiling it first if nobody has; None if Debian's build serves."""
     if debian.ice_modules():
         return None
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pulsegate"
+    folder = (
+        Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pulsegate" / f"ice-{ice_build.recipe()}"
+    )
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "ice.lock").open("w") as turn:
+    with (folder / "turn").open("w") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)  # two checkouts set up at once compile once
         return cached(folder) or ice_build.build(folder)
 

@@ -1,5 +1,7 @@
 import sys
 
+import pytest
+
 from deploy import ice_build, ice_runtime
 
 
@@ -32,6 +34,22 @@ def test_linking_twice_leaves_one_link_to_each_module(tmp_path):
 
 def test_a_missing_header_is_noticed_before_anything_is_compiled():
     assert not ice_build.compiles("#include <no/such/header.h>\n")
+
+
+def test_the_unchecked_text_of_the_release_is_checked(tmp_path):
+    file = tmp_path / "dist/ice/python/modules/IcePy/Types.cpp"
+    file.parent.mkdir(parents=True)
+    file.write_text(f"string val;\n{ice_build.UNCHECKED}\n")
+    ice_build.repair(tmp_path)
+    assert file.read_text() == f"string val;\n{ice_build.CHECKED}\n"
+
+
+def test_a_release_that_reads_otherwise_is_not_repaired_blindly(tmp_path):
+    file = tmp_path / "dist/ice/python/modules/IcePy/Types.cpp"
+    file.parent.mkdir(parents=True)
+    file.write_text("")
+    with pytest.raises(SystemExit, match="look again"):
+        ice_build.repair(tmp_path)
 
 
 def test_files_are_compiled_side_by_side_and_named_in_their_order(tmp_path, monkeypatch):
