@@ -30,7 +30,8 @@ from gateway.snapshots import Snapshots
 from runtime.server import exit_on_bind_failure, stop_signal
 from runtime.settings import load
 
-LONGEST_SILENCE_SECONDS = 2.0  # between events to an operator's page, so that it notices a gateway that went silent
+# Between two events to an operator's page: it notices a gateway that went silent, and a flapping backend costs little.
+LONGEST_SILENCE_SECONDS, SHORTEST_SILENCE_SECONDS = 2.0, 0.2
 
 log = logging.getLogger("gateway")
 
@@ -89,7 +90,7 @@ async def run(settings: GatewaySettings) -> None:
         pages = operator.create_blueprint(
             Overview(monitor, history, exposed, metrics.answers, version("pulsegate"), datetime.now(UTC)),
             stopping.is_set,
-            lambda: bridge.iterate(monitor.changes(LONGEST_SILENCE_SECONDS), loop),
+            lambda: bridge.iterate(monitor.changes(LONGEST_SILENCE_SECONDS, SHORTEST_SILENCE_SECONDS), loop),
         )
         app = create_app("operator", pages, operator.error_response, settings.max_body_bytes)
         sites[ports["operator"]] = Site("operator", Bridge(app, settings.max_body_bytes))

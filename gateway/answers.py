@@ -18,7 +18,7 @@ class Answer:
 
 
 def ask(application: Flask, port: int, paths: Iterable[str]) -> list[Answer]:
-    """Ask for each path; only for views that wait for nothing."""
+    """Ask for each path; a view that waits for a backend is waited for."""
     return [_ask(application, port, path) for path in paths]
 
 

@@ -159,10 +159,13 @@ class Monitor:
         """Call the observer, on the loop, with the new picture of a backend at every change."""
         self._observers.append(observer)
 
-    async def changes(self, longest_silence_seconds: float | None = None) -> AsyncIterator[int]:
+    async def changes(
+        self, longest_silence_seconds: float | None = None, shortest_silence_seconds: float = 0.0
+    ) -> AsyncIterator[int]:
         """Yield the version at once and whenever it has risen; a slow reader misses only what is outdated.
 
-        It is also yielded after the longest silence, because what takes time is no change: check latencies, clocks.
+        It is also yielded after the longest silence, because latencies and counts are no change, and never before
+        the shortest has passed, so that a flapping backend costs no more than it must.
         """
         told = -1
         while not self._ended:
@@ -172,6 +175,7 @@ class Monitor:
                         await self._changed.wait()
             told = self.version
             yield told
+            await asyncio.sleep(shortest_silence_seconds)
 
     def end_changes(self) -> None:
         """Let everyone who follows the changes come to an end."""

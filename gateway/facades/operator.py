@@ -10,6 +10,8 @@ from gateway import pages
 from gateway.monitor import Monitor
 from gateway.overview import Overview
 
+RETRY_MILLISECONDS = 1000  # until a page asks again after the gateway went away
+
 
 def create_blueprint(
     overview: Overview, draining: Callable[[], bool], changes: Callable[[], Iterator[int]]
@@ -46,6 +48,7 @@ def create_blueprint(
         host = _host()
 
         def documents() -> Iterator[str]:
+            yield f"retry: {RETRY_MILLISECONDS}\n\n"
             for version in changes():
                 document = json.dumps(overview.document(host), separators=(",", ":"), ensure_ascii=False)
                 yield f"id: {version}\nevent: services\ndata: {document}\n\n"

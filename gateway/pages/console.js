@@ -206,7 +206,7 @@ function panel(backend, windowSeconds, wide) {
   return h(
     "details",
     { class: "panel", id: backend.name, key: backend.name, "initially-open": wide },
-    h("summary", {}, mark(toneOf(backend)), h("h2", {}, backend.name), h("code", { class: "service" }, backend.service), h("span", { class: "muted" }, replicas > 1 ? `${replicas} replicas` : backend.target)),
+    h("summary", {}, mark(toneOf(backend)), h("h2", {}, backend.name), h("code", { class: "service" }, backend.service), h("span", { class: "muted" }, backend.url)),
     h(
       "div",
       { class: "columns" },

@@ -12,8 +12,8 @@ from playwright.async_api import async_playwright, expect
 
 from tests.e2e.system import BACKENDS, request
 
-SEEN_MS = 2000  # a killed process shows within a second, and a page within one more
-BACK_MS = 3000
+SEEN_MS = 2000  # a killed process shows within one second, and on a page within one more
+BACK_MS = 3000  # it is back within two, and on a page within one more
 PATIENCE_MS = 20_000
 PHONE = {"width": 390, "height": 844}
 

@@ -139,6 +139,19 @@ async def test_changes_break_a_long_silence_though_nothing_changed(thing, serve_
         await changes.aclose()
 
 
+async def test_what_changes_faster_than_the_shortest_silence_is_told_once(thing, serve_thing, until):
+    async with serve_thing(thing) as address, watching(address) as monitor:
+        await until(lambda: monitor.picture("thing").serving())
+        changes = monitor.changes(shortest_silence_seconds=0.3)
+        first = await anext(changes)
+        for version in ("2", "3"):
+            thing.say(version)
+            await until(lambda wanted=version: monitor.picture("thing").statuses()[0].version == wanted)
+        async with asyncio.timeout(5):
+            assert await anext(changes) == monitor.version >= first + 2
+        await changes.aclose()
+
+
 async def test_who_follows_the_changes_comes_to_an_end(free_address):
     async with watching(free_address) as monitor:
         changes = monitor.changes()

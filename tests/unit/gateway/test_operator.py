@@ -148,8 +148,8 @@ def test_events_carry_the_same_document():
     answer = http.get("/api/events")
     assert answer.content_type == "text/event-stream; charset=utf-8"
     lines = answer.text.splitlines()
-    assert lines[:2] == ["id: 7", "event: services"]
-    told, listed = json.loads(lines[2].removeprefix("data: ")), http.get("/api/services").json
+    assert lines[:4] == ["retry: 1000", "", "id: 7", "event: services"]
+    told, listed = json.loads(lines[4].removeprefix("data: ")), http.get("/api/services").json
     assert told.pop("time") <= listed.pop("time")
     assert told == listed
 
