@@ -1,18 +1,15 @@
 import asyncio
 import itertools
 import re
-import socket
-from functools import partial
 
 import pytest
-import uvicorn
 from flask import Flask, jsonify, request
 from prometheus_client import CollectorRegistry
 
 from gateway.bridge import Bridge
 from gateway.front import Front, Site
+from gateway.listeners import Listeners, bind
 from gateway.metrics import Metrics
-from gateway.protocol import SnapshotProtocol
 from gateway.snapshots import Snapshots
 
 GET = b"GET /api/status HTTP/1.1\r\nHost: any\r\n\r\n"
@@ -41,8 +38,7 @@ async def port(version):
     def other():
         return jsonify(run=next(runs), query=request.query_string.decode())
 
-    bound = socket.socket()
-    bound.bind(("127.0.0.1", 0))
+    bound = bind("thing", "127.0.0.1", 0)
     number = bound.getsockname()[1]
     snapshots = Snapshots(lambda: version.number, lambda: 7.0)
     front = Front(
@@ -51,12 +47,7 @@ async def port(version):
         snapshots,
         Metrics(CollectorRegistry()),
     )
-    server = uvicorn.Server(
-        uvicorn.Config(
-            front, http=partial(SnapshotProtocol, snapshots), lifespan="off", log_config=None, server_header=False
-        )
-    )
-    server.capture_signals = lambda: __import__("contextlib").nullcontext()
+    server = Listeners(front, snapshots, grace_seconds=5)
     serving = asyncio.create_task(server.serve(sockets=[bound]))
     yield number
     server.should_exit = True

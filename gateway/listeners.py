@@ -1,0 +1,52 @@
+"""The sockets of the gateway, all served by one uvicorn on one loop."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import uvicorn
+
+from gateway.front import Front
+from gateway.protocol import SnapshotProtocol
+from gateway.snapshots import Snapshots
+from runtime.server import exit_on_bind_failure
+
+
+class Listeners(uvicorn.Server):
+    """uvicorn with the protocol that looks into the snapshots, and without its own idea of signals."""
+
+    def __init__(self, front: Front, snapshots: Snapshots, grace_seconds: float) -> None:
+        super().__init__(
+            uvicorn.Config(
+                front,
+                http=partial(SnapshotProtocol, snapshots),  # type: ignore[arg-type]  # called like a class
+                lifespan="off",
+                proxy_headers=False,
+                server_header=False,
+                log_config=None,
+                log_level="warning",
+                access_log=False,
+                backlog=1024,
+                timeout_keep_alive=75,
+                timeout_graceful_shutdown=round(grace_seconds),
+            )
+        )
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals alone: the gateway drains first."""
+        yield
+
+
+def bind(name: str, host: str, port: int) -> socket.socket:
+    """Take a port for a façade; a taken one is one line and exit code 4."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise exit_on_bind_failure(f"the {name} port", f"{host}:{port}", error) from None
+    return listener
