@@ -5,8 +5,12 @@ import logging
 import os
 from collections.abc import Callable
 
+import hypothesis
 import pytest
 import structlog
+
+hypothesis.settings.register_profile("any-machine", deadline=None)  # no wall-clock speed is asserted
+hypothesis.settings.load_profile("any-machine")
 
 
 @pytest.fixture

@@ -122,6 +122,25 @@ async def test_a_foreign_server_that_came_back_is_used_without_a_restart(bridge,
     again.close()
 
 
+async def test_a_call_that_loses_its_connection_is_made_once_more_on_a_new_one():
+    accepted = []
+
+    async def accept_and_hang_up(reader, writer):
+        accepted.append(writer)
+        writer.write(b"IceP\1\0\1\0\3\0\x0e\0\0\0")
+        await reader.readexactly(14)
+        writer.close()
+
+    server = await asyncio.start_server(accept_and_hang_up, "127.0.0.1", 0)
+    client = IceClient(f"ConversorUnidades:tcp -h 127.0.0.1 -p {server.sockets[0].getsockname()[1]}")
+    (outcome,) = await Bridge(client).convert([peso()])
+    assert outcome.error.reason == pb.ConvertError.REASON_UNAVAILABLE
+    assert outcome.error.message == "ConnectionLostException"
+    assert len(accepted) == 2
+    await client.close()
+    server.close()
+
+
 async def test_health_follows_a_foreign_process_through_late_start_freeze_kill_and_return(until):
     port = free_port()
     client = IceClient(f"ConversorUnidades:tcp -h 127.0.0.1 -p {port}")
@@ -163,9 +182,13 @@ async def start(port):
 
 
 def test_where_a_proxy_points_can_be_told():
-    client = IceClient("ConversorUnidades:default -h example.org -p 10000")
-    assert client.address == "example.org:10000"
-    client._communicator.destroy()
+    for proxy, address in (
+        ("ConversorUnidades:default -h example.org -p 10000", "example.org:10000"),
+        ("ConversorUnidades @ Somewhere", "ConversorUnidades -t -e 1.1 @ Somewhere"),
+    ):
+        client = IceClient(proxy)
+        assert client.address == address
+        client._communicator.destroy()
 
 
 def test_a_proxy_that_makes_no_sense_is_a_value_error():

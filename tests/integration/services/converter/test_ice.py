@@ -192,3 +192,19 @@ async def test_a_lost_server_is_noticed_by_health_before_the_next_turn(client, s
     assert not health.serving()
     assert health.serving("liveness")
     await health.close()
+
+
+async def test_what_the_runtime_says_goes_to_the_log(server, caplog):
+    caplog.set_level("INFO")
+    logger = server._communicator.getLogger()
+    logger.cloneWithPrefix("x").warning("careful")
+    logger.error("broken")
+    logger.trace("Network", "sent")
+    logger._print("plain")
+    assert logger.getPrefix() == ""
+    assert [(one.levelname, one.message, one.detail) for one in caplog.records] == [
+        ("WARNING", "ice warning", "careful"),
+        ("ERROR", "ice error", "broken"),
+        ("INFO", "ice trace", "sent"),
+        ("INFO", "ice", "plain"),
+    ]

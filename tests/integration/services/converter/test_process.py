@@ -91,9 +91,10 @@ async def test_a_bridge_speaks_for_a_foreign_server_and_serves_no_ice_itself(sta
             foreign.kill()
             while (await anext(watching)).status.ice.connected:
                 pass
-            with pytest.raises(grpc.aio.AioRpcError) as failure:
-                await stub.Convert(asked, timeout=5)
-            assert failure.value.code() is grpc.StatusCode.UNAVAILABLE
+            for call in (stub.Convert(asked), stub.ListUnits(converter_pb2.ListUnitsRequest(category="peso"))):
+                with pytest.raises(grpc.aio.AioRpcError) as failure:
+                    await call
+                assert failure.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
 async def test_an_ice_endpoint_that_makes_no_sense_is_one_line_and_exit_code_two(started):
