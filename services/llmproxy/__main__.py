@@ -73,6 +73,7 @@ def resources(settings: LlmProxySettings, session: aiohttp.ClientSession) -> Res
             context=settings.local_context,
             slots=settings.local_slots,
             threads=settings.local_threads,
+            answer_tokens=settings.local_answer_tokens,
         ),
         queue_limit=settings.local_queue,
         proxy_url=settings.proxy_url,

@@ -42,6 +42,7 @@ class EngineSettings:
     context: int = 8192
     slots: int = 2
     threads: int = 1
+    answer_tokens: int = 1024
 
     @property
     def slot_context(self) -> int:

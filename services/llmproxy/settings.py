@@ -42,4 +42,7 @@ class LlmProxySettings(BackendSettings):
     local_threads: int = Field(1, ge=1, description="threads of the embedded model; more only where cores are free")
     local_slots: int = Field(2, ge=1, description="answers the embedded model gives at once")
     local_context: int = Field(8192, ge=512, description="tokens of the embedded model's context, shared by its slots")
+    local_answer_tokens: int = Field(
+        1024, ge=1, description="longest answer of the embedded model, which seldom ends by itself"
+    )
     local_queue: int = Field(16, ge=0, description="requests that may wait for the embedded model")

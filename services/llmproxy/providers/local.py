@@ -118,8 +118,9 @@ class LocalProvider:
     def _ask(self, call: Call, prompt: Prompt, tokens: int) -> dict[str, Any]:
         fields = {**call.parameters, **call.request.fields}
         room = self._settings.slot_context - tokens - MARGIN_TOKENS
+        most = max(1, min(_max_tokens(call), room, self._settings.answer_tokens))
         passed = {name: fields[name] for name in PASSED if fields.get(name) is not None}
-        return {**_fields(prompt), **passed, "max_tokens": max(1, min(_max_tokens(call), room)), "stream": True}
+        return {**_fields(prompt), **passed, "max_tokens": most, "stream": True}
 
     async def _pieces(self, events: AsyncGenerator[Event, None], tokens: int) -> AsyncGenerator[Piece, None]:
         """Retell the engine's events; a failure after the first is the last one."""

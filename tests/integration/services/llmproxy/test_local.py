@@ -66,6 +66,13 @@ async def test_a_streamed_answer_has_anthropics_events_in_order(proxy):
     assert all(json.loads(answer.data)["type"] == answer.event for answer in answers)
 
 
+async def test_an_answer_ends_where_the_settings_say(serve):
+    async with serve(LOCAL, engine=EngineSettings(bundled_model(), answer_tokens=3)) as proxy:
+        (answer,) = await proxy.answers(body("Count from one to one hundred.", max_tokens=2000))
+    message = json.loads(answer.data)
+    assert (message["usage"]["output_tokens"], message["stop_reason"]) == (3, "max_tokens")
+
+
 async def test_the_same_question_without_chance_has_one_answer_streamed_or_not(proxy):
     answers = await proxy.answers(body(stream=True, temperature=0))
     (plain,) = await proxy.answers(body(temperature=0))
