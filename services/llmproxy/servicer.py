@@ -18,8 +18,9 @@ from gen.llmproxy.v1 import llmproxy_pb2_grpc
 from runtime.health import Health
 from runtime.requests import REQUEST_ID_KEY
 from runtime.status import StatusFeed
-from services.llmproxy.answers import Head
+from services.llmproxy.answers import Head, Piece
 from services.llmproxy.build import Build
+from services.llmproxy.completions import CompletionsForm, MessagesForm
 from services.llmproxy.configuration import ConfigurationError, ProviderConfiguration, masked
 from services.llmproxy.messages import AnswerError, parse
 from services.llmproxy.registry import (
@@ -66,13 +67,15 @@ class LlmProxyServicer(llmproxy_pb2_grpc.LlmProxyServiceServicer):
         request: pb.CreateMessageRequest,
         context: grpc.aio.ServicerContext[pb.CreateMessageRequest, pb.CreateMessageResponse],
     ) -> AsyncIterator[pb.CreateMessageResponse]:
-        """Answer with the chosen provider's pieces; an error before the first one is a body with its status."""
+        """Tell the chosen provider's pieces in the client's form; an error before the first one has its status."""
+        completions = request.form == pb.CreateMessageRequest.FORM_CHAT_COMPLETIONS
+        form = CompletionsForm() if completions else MessagesForm()
         started = monotonic()
         provider, outcome = "", "cancelled"
         silence = _Silence(context, self._ping_seconds)
         self._traffic.began()
         try:
-            asked = parse(request.body, request.headers)
+            asked = form.parse(request.body, request.headers)
             entry, call = self._catalog.choose(asked)
             provider = entry.configured.name
             head: pb.Head | None = None
@@ -82,20 +85,22 @@ class LlmProxyServicer(llmproxy_pb2_grpc.LlmProxyServiceServicer):
                         head = _head(part, provider)
                         outcome = "ok" if part.status < 400 else f"{part.status}"
                         self._traffic.first_byte(provider, monotonic() - started)
-                    else:
-                        if part.event == "error":
-                            outcome = "torn"
+                        continue
+                    if part.event == "error":
+                        outcome = "torn"
+                    told = form.tell(part) if part.event else [Piece("", form.whole(head.status, part.data))]  # type: ignore[union-attr]  # a head comes first
+                    for piece in told:
                         async with silence.broken():
-                            yield pb.CreateMessageResponse(head=head, event=part.event, data=part.data)
-                        if head is not None and part.event:
+                            yield pb.CreateMessageResponse(head=head, event=piece.event, data=piece.data)
+                        if head is not None and piece.event and not completions:
                             silence.watch()
                         head = None
         except AnswerError as error:
             outcome = f"{error.status}"
             log.info("request refused", extra={"status": error.status, "provider": provider, "code": error.code})
             head = pb.Head(status=error.status, provider=provider, headers=error.headers)
-            yield pb.CreateMessageResponse(head=head, data=error.body(_request_id(context)))
-        except asyncio.CancelledError:
+            yield pb.CreateMessageResponse(head=head, data=form.error(error, _request_id(context)))
+        except (asyncio.CancelledError, GeneratorExit):
             outcome = "cancelled"
             raise
         finally:

@@ -19,6 +19,8 @@ COUNT_SECONDS = 60.0
 LIST_SECONDS = 5.0
 MOST_MODELS = 1000
 PASSED_PREFIXES = ("anthropic-", "x-claude-code-")
+NAMELESS = "chunk"
+"""Events that OpenAI's clients read go out without a name."""
 STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
@@ -27,22 +29,13 @@ def add_routes(blueprint: Blueprint, backend: Backend[Any], access: Access) -> N
 
     @blueprint.post("/v1/messages")
     def create_message() -> Response:
-        """Answer a Messages request; the first event is taken first, so that an error keeps its status."""
-        asked = messages.CreateMessageRequest(body=request.get_data(), headers=passed_headers(), client=access.client())
-        answers = backend.stream(backend.stub.CreateMessage, asked, ANSWER_SECONDS)
-        first = next(answers)
-        headers = {"X-Provider": first.head.provider, "X-Model": first.head.model, **first.head.headers}
-        headers = {name: value for name, value in headers.items() if value}
-        if first.event:
-            response = Response(
-                _events(first, answers),
-                headers=headers | STREAM_HEADERS,
-                content_type="text/event-stream; charset=utf-8",
-            )
-            response.call_on_close(answers.close)  # whether or not anything was written yet
-            return response
-        answers.close()
-        return Response(first.data, first.head.status, headers, content_type="application/json")
+        """Answer a Messages request."""
+        return _create(backend, access, messages.CreateMessageRequest.FORM_UNSPECIFIED)
+
+    @blueprint.post("/v1/chat/completions")
+    def create_chat_completion() -> Response:
+        """Answer the same in the words of OpenAI's clients."""
+        return _create(backend, access, messages.CreateMessageRequest.FORM_CHAT_COMPLETIONS)
 
     @blueprint.post("/v1/messages/count_tokens")
     def count_tokens() -> Response:
@@ -85,6 +78,27 @@ def passed_headers() -> dict[str, str]:
 Answers = Generator[messages.CreateMessageResponse, None, None]
 
 
+def _create(backend: Backend[Any], access: Access, form: messages.CreateMessageRequest.Form) -> Response:
+    """Answer a request whole or streamed; the first event is taken first, so that an error keeps its status."""
+    asked = messages.CreateMessageRequest(
+        body=request.get_data(), headers=passed_headers(), client=access.client(), form=form
+    )
+    answers = backend.stream(backend.stub.CreateMessage, asked, ANSWER_SECONDS)
+    first = next(answers)
+    headers = {"X-Provider": first.head.provider, "X-Model": first.head.model, **first.head.headers}
+    headers = {name: value for name, value in headers.items() if value}
+    if first.event:
+        response = Response(
+            _events(first, answers),
+            headers=headers | STREAM_HEADERS,
+            content_type="text/event-stream; charset=utf-8",
+        )
+        response.call_on_close(answers.close)  # whether or not anything was written yet
+        return response
+    answers.close()
+    return Response(first.data, first.head.status, headers, content_type="application/json")
+
+
 def _events(first: messages.CreateMessageResponse, answers: Answers) -> Generator[bytes, None, None]:
     """Write events as they come; a failure becomes the last one."""
     try:
@@ -93,8 +107,11 @@ def _events(first: messages.CreateMessageResponse, answers: Answers) -> Generato
             yield _event(answer.event, answer.data)
     except BackendError as error:
         failure = {"type": "api_error", "message": words(503, error)}
-        yield _event("error", orjson.dumps({"type": "error", "error": failure}))
+        name = first.event if first.event == NAMELESS else "error"
+        yield _event(name, orjson.dumps({"type": "error", "error": failure}))
 
 
 def _event(name: str, data: bytes) -> bytes:
+    if name == NAMELESS:
+        return b"data: %s\n\n" % data
     return b"event: %s\ndata: %s\n\n" % (name.encode(), data)

@@ -1,16 +1,27 @@
 """A scripted provider on a real socket, and the servicer over real gRPC in the test's own process."""
 
 import asyncio
+import socket
 from contextlib import asynccontextmanager
 
 import aiohttp
 import grpc
 import pytest
+import uvicorn
 from aiohttp import web
 from grpc_health.v1 import health_pb2_grpc
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
+from gateway.app import create_app
+from gateway.backend import Backend
+from gateway.bridge import Bridge
+from gateway.facades.llmproxy import FACADE
+from gateway.front import Front, Site
+from gateway.metrics import Metrics
+from gateway.monitor import Monitor, Watched
+from gateway.settings import GatewaySettings
+from gateway.snapshots import Snapshots
 from gen.llmproxy.v1 import llmproxy_pb2, llmproxy_pb2_grpc
 from runtime.health import Health, HealthServicer
 from runtime.server import SERVER_OPTIONS
@@ -157,6 +168,38 @@ async def running(
             await health.close()
             await server.stop(None)
             await registry.catalog.close()
+
+
+@asynccontextmanager
+async def serving_gateway(address, until, **settings):
+    """Serve the façade on a port as the gateway does."""
+    settings = GatewaySettings(**settings)
+    monitor = Monitor([Watched(FACADE.name, address, FACADE.components, FACADE.watch_status)])
+    monitor.start()
+    backend = Backend(FACADE.name, address, FACADE.stub, monitor)
+    app = create_app(
+        FACADE.name, FACADE.create_blueprint(backend, settings), FACADE.error_response, settings.max_body_bytes
+    )
+    headers = frozenset(name.encode() for name in FACADE.snapshot_headers)
+    site = Site(FACADE.name, Bridge(app, settings.max_body_bytes), FACADE.snapshot_paths, headers)
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    front = Front({port: site}, 0, Snapshots(lambda: monitor.version), Metrics(CollectorRegistry()))
+    server = uvicorn.Server(uvicorn.Config(front, http="httptools", lifespan="off", log_config=None, access_log=False))
+    serving = asyncio.create_task(server._serve([listener]))
+    try:
+        await until(lambda: server.started and backend.picture.serving())
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        await serving
+        await backend.close()
+        await monitor.close()
+
+
+@pytest.fixture
+def gateway():
+    return serving_gateway
 
 
 @pytest.fixture

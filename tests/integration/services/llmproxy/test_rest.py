@@ -2,25 +2,12 @@
 
 import asyncio
 import json
-import socket
 import sys
-from contextlib import asynccontextmanager
 
 import aiohttp
 import anthropic as sdk
 import pytest
-import uvicorn
-from prometheus_client import CollectorRegistry
 
-from gateway.app import create_app
-from gateway.backend import Backend
-from gateway.bridge import Bridge
-from gateway.facades.llmproxy import FACADE
-from gateway.front import Front, Site
-from gateway.metrics import Metrics
-from gateway.monitor import Monitor, Watched
-from gateway.settings import GatewaySettings
-from gateway.snapshots import Snapshots
 from services.llmproxy.configuration import ProviderConfiguration
 from services.llmproxy.embedded import EngineSettings, bundled_model, unavailable
 
@@ -36,35 +23,8 @@ MESSAGE = {"id": "msg_1", "type": "message", "role": "assistant", "model": "clau
 START = event("message_start", message={**MESSAGE, "usage": {"input_tokens": 1, "output_tokens": 0}})
 
 
-@asynccontextmanager
-async def gateway(address, until, **settings):
-    """Serve the façade on a port as the gateway does."""
-    settings = GatewaySettings(**settings)
-    monitor = Monitor([Watched(FACADE.name, address, FACADE.components, FACADE.watch_status)])
-    monitor.start()
-    backend = Backend(FACADE.name, address, FACADE.stub, monitor)
-    app = create_app(
-        FACADE.name, FACADE.create_blueprint(backend, settings), FACADE.error_response, settings.max_body_bytes
-    )
-    headers = frozenset(name.encode() for name in FACADE.snapshot_headers)
-    site = Site(FACADE.name, Bridge(app, settings.max_body_bytes), FACADE.snapshot_paths, headers)
-    listener = socket.create_server(("127.0.0.1", 0))
-    port = listener.getsockname()[1]
-    front = Front({port: site}, 0, Snapshots(lambda: monitor.version), Metrics(CollectorRegistry()))
-    server = uvicorn.Server(uvicorn.Config(front, http="httptools", lifespan="off", log_config=None, access_log=False))
-    serving = asyncio.create_task(server._serve([listener]))
-    try:
-        await until(lambda: server.started and backend.picture.serving())
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.should_exit = True
-        await serving
-        await backend.close()
-        await monitor.close()
-
-
 @pytest.fixture
-async def rest(proxy, until):
+async def rest(proxy, until, gateway):
     """The façade in front of a scripted provider."""
     async with gateway(proxy.address, until) as url:
         yield url
@@ -77,7 +37,7 @@ async def http():
 
 
 @needs_model
-async def test_the_official_client_without_any_key_gets_a_real_answer_streamed_and_not(serve, until):
+async def test_the_official_client_without_any_key_gets_a_real_answer_streamed_and_not(serve, until, gateway):
     local = ProviderConfiguration("local", "local")
     async with (
         serve(local, engine=EngineSettings(bundled_model())) as proxy,
@@ -113,7 +73,7 @@ async def test_the_official_client_raises_what_the_provider_said(rest, upstream)
                 await stream.get_final_message()
 
 
-async def test_both_ways_to_send_a_key_and_both_api_versions_are_taken(proxy, until, upstream, http):
+async def test_both_ways_to_send_a_key_and_both_api_versions_are_taken(proxy, until, upstream, http, gateway):
     upstream.answer(200, json.dumps(MESSAGE).encode())
     async with gateway(proxy.address, until, llmproxy_key="ours") as url:
         for key, version in (("x-api-key", "2023-06-01"), ("Authorization", "2026-10-21")):
@@ -160,7 +120,7 @@ async def test_a_client_that_hangs_up_is_felt_by_the_provider(rest, upstream, ht
         await upstream.closed.wait()
 
 
-async def test_a_backend_that_stops_in_mid_stream_is_an_error_event(serve, anthropic, until, upstream, http):
+async def test_a_backend_that_stops_in_mid_stream_is_an_error_event(serve, anthropic, until, upstream, http, gateway):
     async def then(request, response):
         await asyncio.Event().wait()
 
@@ -178,7 +138,7 @@ async def test_a_backend_that_stops_in_mid_stream_is_an_error_event(serve, anthr
             assert (answer.status, (await answer.json())["error"]["type"]) == (503, "overloaded_error")
 
 
-async def test_a_body_above_the_limit_is_a_413_whether_or_not_its_length_was_said(proxy, until, http):
+async def test_a_body_above_the_limit_is_a_413_whether_or_not_its_length_was_said(proxy, until, http, gateway):
     async def chunks():
         for _ in range(10):
             yield b"x" * 100
@@ -204,7 +164,7 @@ async def test_health_says_more_to_localhost(rest, http):
     assert told["providers"]["details"]["anthropic"]["healthy"] is True
 
 
-async def test_the_process_starts_serves_and_leaves_with_zero(until, http, tmp_path):
+async def test_the_process_starts_serves_and_leaves_with_zero(until, http, tmp_path, gateway):
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "services.llmproxy", "--address", "127.0.0.1:0", "--metrics-address", "", "--drain-seconds", "0"),
