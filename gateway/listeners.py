@@ -12,6 +12,8 @@ from gateway.protocol import SnapshotProtocol
 from gateway.snapshots import Snapshots
 from runtime.server import exit_on_bind_failure
 
+BACKLOG = 1024
+
 
 class Listeners(uvicorn.Server):
     """uvicorn with the protocol that looks into the snapshots, and without its own idea of signals."""
@@ -27,7 +29,7 @@ class Listeners(uvicorn.Server):
                 log_config=None,
                 log_level="warning",
                 access_log=False,
-                backlog=1024,
+                backlog=BACKLOG,
                 timeout_keep_alive=75,
                 timeout_graceful_shutdown=round(grace_seconds),
             )
@@ -46,6 +48,7 @@ def bind(name: str, host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        listener.listen(BACKLOG)  # whoever reads that we listen may connect at once
     except OSError as error:
         listener.close()
         raise exit_on_bind_failure(f"the {name} port", f"{host}:{port}", error) from None
