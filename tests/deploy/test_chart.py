@@ -167,7 +167,8 @@ def test_every_pod_passes_the_restricted_pod_security_standard(helm4: Helm, valu
         for container in spec["containers"]:
             own = container["securityContext"]
             assert own["allowPrivilegeEscalation"] is False
-            assert own["capabilities"] == {"drop": ["ALL"]}
+            assert own["capabilities"]["drop"] == ["ALL"]
+            assert own["capabilities"].get("add", []) == (["NET_BIND_SERVICE"] if container["name"] == "coturn" else [])
             assert own["readOnlyRootFilesystem"] is True
             assert not own.get("privileged")
             assert not any("hostPort" in port for port in container.get("ports", []))
@@ -269,6 +270,16 @@ def test_the_gateway_may_call_each_backend_and_nobody_else(render):
     for backend, ports in called.items():
         service = render().one("Service", f"pg-pulsegate-{backend}")["spec"]
         assert ports == [{"protocol": "TCP", "port": service["ports"][0]["port"]}]
+
+
+def test_every_pod_has_a_network_policy(helm4: Helm):
+    rendered = helm4.template(files=[CI["turn"]])
+    chosen = [one["spec"]["podSelector"]["matchLabels"].items() for one in rendered.all("NetworkPolicy")]
+    worn = [dict(selected(one)) for one in rendered.all("Deployment")]
+    worn += [one["metadata"]["labels"] for one in rendered.all("Pod")]
+    for labels in worn:
+        assert any(one <= labels.items() for one in chosen)
+    assert not helm4.template(files=[CI["without-network-policy"]]).all("NetworkPolicy")
 
 
 def test_the_operators_port_answers_to_monitoring_only(render):

@@ -138,8 +138,11 @@ failureThreshold: {{ $probe.failureThreshold }}
     tcpSocket: {port: turn-tcp}
     periodSeconds: 20
     timeoutSeconds: 5
+  # Its image gives the program this one capability (Pod Security restricted allows it); without it exec itself fails.
   securityContext:
-    {{- toYaml .values.securityContext | nindent 4 }}
+    {{- $context := deepCopy .values.securityContext }}
+    {{- include "pulsegate.overlay" (dict "base" $context "over" (dict "capabilities" (dict "add" (list "NET_BIND_SERVICE")))) }}
+    {{- toYaml $context | nindent 4 }}
   resources:
     {{- toYaml $turn.resources | nindent 4 }}
   volumeMounts:
