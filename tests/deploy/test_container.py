@@ -113,3 +113,11 @@ def test_compose_uses_variables_the_processes_read():
 def test_compose_publishes_nothing_beyond_this_machine():
     for service in COMPOSE["services"].values():
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
+
+
+def test_everything_the_wheel_is_made_of_reaches_the_build():
+    sent = {line[1:].rstrip("/") for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    project = container.tomllib.loads(container.PROJECT.read_text())
+    packages = set(project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]) - {"gen"}
+    needed = {*packages, *project["project"]["license-files"], project["project"]["readme"], "protos", "hatch_build.py"}
+    assert needed <= sent
