@@ -59,7 +59,8 @@ async def announce(settings: GatewaySettings) -> None:
 def table(settings: GatewaySettings, states: Mapping[str, str]) -> str:
     """Write one command to copy for every façade."""
     lines = [f"  {name:9}  {states.get(name, ''):11}  {command(settings, name)}" for name in TRIES]
-    return "\n".join(["", *lines, "", "  Ctrl-C stops everything.", ""])
+    console = f"  {address(settings, 'operator')}/ shows all of it live.  Ctrl-C stops everything."
+    return "\n".join(["", *lines, "", console, ""])
 
 
 def command(settings: GatewaySettings, name: str) -> str:

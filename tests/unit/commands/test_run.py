@@ -18,7 +18,9 @@ def test_every_facade_has_a_command_that_a_shell_understands(name):
 
 def test_the_table_shows_the_ports_that_were_set():
     settings = GatewaySettings(converter_port=5001, host="0.0.0.0")
-    assert "curl -s http://127.0.0.1:5001/api/convert" in run.table(settings, {"converter": "serving"})
+    table = run.table(settings, {"converter": "serving"})
+    assert "curl -s http://127.0.0.1:5001/api/convert" in table
+    assert "  http://127.0.0.1:8080/ shows all of it live." in table
 
 
 def test_a_gateway_that_does_not_answer_has_said_nothing():
