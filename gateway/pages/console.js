@@ -140,7 +140,7 @@ function tile(backend, windowSeconds) {
       backend.reason && h("span", { class: "reason", title: backend.reason }, backend.reason),
       h("span", { class: "chart" }, strip(backend.history, windowSeconds)),
       h("span", { class: "axis", "aria-hidden": "true" }, h("span", {}, `${windowSeconds / 60} min ago`), h("span", {}, "now")),
-      backend.state !== "unreachable" && h("span", { class: "facts" }, alone ? facts(alone) : fact("replicas", `${serving} of ${backend.replicas.length} serve`), requests(backend)),
+      h("span", { class: "facts" }, alone ? facts(alone) : fact("replicas", `${serving} of ${backend.replicas.length} serve`), requests(backend)),
     ),
   );
 }
