@@ -26,12 +26,19 @@ LIMITS = ["--ulimit", "nofile=4096:4096", "--ulimit", "nproc=4096:4096"]  # podm
 READY_SECONDS = 120
 STOP_SECONDS = 30
 
-# What the originals document, asked as they document it, beside what only answers when a backend really does.
-ASKED_OF_THE_GATEWAY = [
-    ["curl", "-f", "http://localhost:4500/api/health"],
-    ["curl", "-f", "http://localhost:4500/api/ready"],
-    ["curl", "-f", "http://localhost:3456/status"],
-    ["sh", "-c", "curl -fs http://localhost:5000/api/status | grep '\"connected\":true'"],
+JSON = ["--header", "Content-Type: application/json", "--data"]
+LENGTH = '{"categoria": "longitud", "valor": 5, "desde": "km", "hasta": "mi"}'
+MESSAGE = '{"model": "local", "max_tokens": 8, "messages": [{"role": "user", "content": "Hello!"}]}'
+
+# The health checks that the originals document, word for word, and then work that only a backend can do; what is asked
+# of the gateway with which words of the answer.
+ASKED = [
+    (["http://localhost:4500/api/health"], '"status":'),
+    (["http://localhost:3456/status"], '"running"'),
+    (["http://localhost:4500/api/ready"], '"checks":'),
+    (["http://localhost:5000/api/status"], '"connected":true'),
+    ([*JSON, LENGTH, "http://localhost:5000/api/convert"], "3.1"),
+    ([*JSON, MESSAGE, "http://localhost:3456/v1/messages"], '"output_tokens":'),
 ]
 
 
@@ -49,13 +56,15 @@ def main() -> None:
         for process in processes:
             wait_until_healthy(process)
             check_confinement(process)
-        for command in ASKED_OF_THE_GATEWAY:
-            podman("exec", name("gateway"), *command)
-            print(f"gateway: {' '.join(command)}: ok")
+        for question, words in ASKED:
+            answer = podman("exec", name("gateway"), "curl", "-f", *question)
+            expect("gateway", " ".join(question), words in answer, wanted=True)
+            print(f"gateway: curl -f {' '.join(question)}: ok", flush=True)
         for process in processes:
             stop(process)
     finally:
-        subprocess.run([*PODMAN, "rm", "--force", *map(name, processes)], capture_output=True, check=False)
+        for process in processes:  # the one whose network the others share comes last
+            subprocess.run([*PODMAN, "rm", "--force", name(process)], capture_output=True, check=False)
 
 
 def prepare() -> None:
@@ -93,7 +102,7 @@ def make_base(rootfs: Path) -> None:
 
 def build(process: str) -> None:
     """Build one image; its output is shown only if that fails."""
-    isolated = ["--isolation", "chroot", "--network", "host", "--pull-never", "--format", "docker"]
+    isolated = ["--isolation", "chroot", "--network", "host", "--pull-never", "--format", "docker", "--layers"]
     arguments = ["--build-arg", f"NAME={process}", "--tag", f"pulsegate/{process}"]
     run(*BUILDAH, "build", *isolated, *arguments, str(ROOT))
 

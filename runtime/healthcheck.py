@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +61,8 @@ def main(arguments: Sequence[str]) -> int:
     try:
         options = parse(arguments)
         if options.version:
+            from importlib.metadata import version
+
             sys.stdout.write(f"{version('pulsegate')}\n")
             return 0
         validate(options)
