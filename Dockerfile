@@ -52,7 +52,6 @@ ENV PATH=/app/bin:/usr/bin:/bin \
     PULSEGATE_PROCESS=${NAME}
 LABEL org.opencontainers.image.title="pulsegate-${NAME}" \
     org.opencontainers.image.description="Pulsegate: the process ${NAME}" \
-    org.opencontainers.image.licenses="MIT" \
     org.opencontainers.image.version="${VERSION}" \
     org.opencontainers.image.revision="${REVISION}"
 USER 10001:10001

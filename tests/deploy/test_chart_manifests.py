@@ -1,6 +1,7 @@
 """Every values file of ci/ gives manifests that Kubernetes takes, whichever Helm renders them."""
 
 import json
+import re
 from functools import cache
 from importlib.resources import files as package_files
 from itertools import chain
@@ -9,7 +10,7 @@ import jsonschema
 import pytest
 from referencing import Registry, Resource
 
-from tests.deploy.rendering import CHART, CI_VALUES, Helm, Manifest, run
+from tests.deploy.rendering import CHART, CI_VALUES, ROOT, Helm, Manifest, run
 
 MINORS = range(30, 38)
 SERVED_BY_CRDS = {"GRPCRoute", "HTTPRoute", "PrometheusRule", "ServiceMonitor"}
@@ -77,3 +78,15 @@ def _folder(minor: int):
         if one.name.startswith(f"v1.{minor}.") and one.name.endswith("-local-strict")
     ]
     return folder
+
+
+def test_the_guides_name_only_flags_that_helm_has(helm3: Helm, helm4: Helm):
+    pages = [ROOT / "docs" / "operations.md", CHART / "README.md", ROOT / "README.md"]
+    text = "\n".join(page.read_text() for page in pages).replace("\\\n", " ")
+    commands = re.findall(r"^helm (\w+) (.*)$", text, re.MULTILINE)
+    assert {"install", "upgrade", "rollback", "test"} <= {name for name, _ in commands}
+    for name, rest in commands:
+        helms = [helm4] if "# Helm 4" in rest else [helm3] if "# Helm 3" in rest else [helm3, helm4]
+        for helm in helms:
+            known = run(helm.program, name, "--help").stdout
+            assert all(flag in known for flag in re.findall(r"(--[\w-]+)", rest)), rest
