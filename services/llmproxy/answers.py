@@ -1,6 +1,6 @@
 """What passes between the servicer and the providers: one call in; a head, then events or one body, out."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -37,7 +37,9 @@ class Piece:
     data: bytes
 
 
-Answer = AsyncGenerator[Head | Piece, None]
+Pieces = Sequence[Piece]
+"""What came at once; never empty."""
+Answer = AsyncGenerator[Head | Pieces, None]
 
 
 @dataclass(frozen=True, slots=True)

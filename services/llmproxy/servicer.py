@@ -18,7 +18,7 @@ from gen.llmproxy.v1 import llmproxy_pb2_grpc
 from runtime.health import Health
 from runtime.requests import REQUEST_ID_KEY
 from runtime.status import StatusFeed
-from services.llmproxy.answers import Head, Piece
+from services.llmproxy.answers import Head, Piece, Pieces
 from services.llmproxy.build import Build
 from services.llmproxy.completions import CompletionsForm, MessagesForm
 from services.llmproxy.configuration import ConfigurationError, ProviderConfiguration, masked
@@ -86,15 +86,16 @@ class LlmProxyServicer(llmproxy_pb2_grpc.LlmProxyServiceServicer):
                         outcome = "ok" if part.status < 400 else f"{part.status}"
                         self._traffic.first_byte(provider, monotonic() - started)
                         continue
-                    if part.event == "error":
+                    told = _told(form, part, head)
+                    if part[-1].event == "error":
                         outcome = "torn"
-                    told = form.tell(part) if part.event else [Piece("", form.whole(head.status, part.data))]  # type: ignore[union-attr]  # a head comes first
-                    for piece in told:
-                        async with silence.broken():
-                            yield pb.CreateMessageResponse(head=head, event=piece.event, data=piece.data)
-                        if head is not None and piece.event and not completions:
-                            silence.watch()
-                        head = None
+                    if not told:
+                        continue
+                    async with silence.broken():
+                        yield _response(head, told)
+                    if head is not None and told[0].event and not completions:
+                        silence.watch()
+                    head = None
         except AnswerError as error:
             outcome = f"{error.status}"
             log.info("request refused", extra={"status": error.status, "provider": provider, "code": error.code})
@@ -358,6 +359,19 @@ class _Silence:
             else:
                 async with self.broken():
                     await self._context.write(PING)
+
+
+def _told(form: MessagesForm | CompletionsForm, pieces: Pieces, head: pb.Head | None) -> Pieces:
+    """Say what came at once in the client's words."""
+    if pieces[0].event:
+        return [told for piece in pieces for told in form.tell(piece)]
+    return [Piece("", form.whole(head.status if head else 200, pieces[0].data))]
+
+
+def _response(head: pb.Head | None, pieces: Pieces) -> pb.CreateMessageResponse:
+    first, *others = pieces
+    more = [pb.CreateMessageResponse.Event(event=piece.event, data=piece.data) for piece in others]
+    return pb.CreateMessageResponse(head=head, event=first.event, data=first.data, more=more)
 
 
 def _head(head: Head, provider: str) -> pb.Head:

@@ -102,13 +102,20 @@ def _create(backend: Backend[Any], access: Access, form: messages.CreateMessageR
 def _events(first: messages.CreateMessageResponse, answers: Answers) -> Generator[bytes, None, None]:
     """Write events as they come; a failure becomes the last one."""
     try:
-        yield _event(first.event, first.data)
+        yield _written(first)
         for answer in answers:
-            yield _event(answer.event, answer.data)
+            yield _written(answer)
     except BackendError as error:
         failure = {"type": "api_error", "message": words(503, error)}
         name = first.event if first.event == NAMELESS else "error"
         yield _event(name, orjson.dumps({"type": "error", "error": failure}))
+
+
+def _written(answer: messages.CreateMessageResponse) -> bytes:
+    """Write everything that came at once."""
+    if not answer.more:
+        return _event(answer.event, answer.data)
+    return b"".join([_event(answer.event, answer.data), *(_event(one.event, one.data) for one in answer.more)])
 
 
 def _event(name: str, data: bytes) -> bytes:

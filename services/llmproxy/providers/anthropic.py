@@ -1,13 +1,13 @@
 """Providers that speak Anthropic Messages themselves: everything passes through, only the model's name changes."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
 from typing import Any
 
 import aiohttp
 import orjson
 
-from services.llmproxy.answers import Answer, Call, Head, Piece, Resources
+from services.llmproxy.answers import Answer, Call, Head, Piece, Pieces, Resources
 from services.llmproxy.condition import Condition
 from services.llmproxy.configuration import ProviderConfiguration
 from services.llmproxy.events import SIGNATURE_TAG, is_foreign
@@ -16,6 +16,7 @@ from services.llmproxy.presets import endpoint
 from services.llmproxy.sse import Decoder, Event, EventTooLargeError
 from services.llmproxy.upstream import Upstream
 
+BROKEN = "The provider's events are broken"
 DEFAULT_VERSION = "2023-06-01"
 KEPT_HEADERS = ("retry-after", "retry-after-ms", "x-should-retry", "request-id")
 KEPT_PREFIXES = ("anthropic-ratelimit-", "anthropic-priority-")
@@ -48,18 +49,18 @@ class AnthropicProvider:
             if response.status != 200 or response.content_type != "text/event-stream":
                 data = await self._upstream.read(response)
                 yield Head(response.status, call.model, kept)
-                yield Piece("", self._whole(response, data, call.model))
+                yield [Piece("", self._whole(response, data, call.model))]
                 return
-            async with aclosing(self._pieces(response, call.model)) as pieces:
-                first = await anext(pieces)
-                if first.event == "error":  # nothing was said yet, so the status can still tell
-                    yield Head(_status_of(first.data), call.model, kept)
-                    yield Piece("", first.data)
+            async with aclosing(self._pieces(response, call.model)) as batches:
+                first = await anext(batches)
+                if first[0].event == "error":  # nothing was said yet, so the status can still tell
+                    yield Head(_status_of(first[0].data), call.model, kept)
+                    yield [Piece("", first[0].data)]
                     return
                 yield Head(200, call.model, kept)
                 yield first
-                async for piece in pieces:
-                    yield piece
+                async for pieces in batches:
+                    yield pieces
 
     async def count_tokens(self, call: Call) -> int:
         """Ask the provider to count; anything but a number is an error."""
@@ -108,45 +109,83 @@ class AnthropicProvider:
             details={"provider": self.name},
         )
 
-    async def _pieces(self, response: aiohttp.ClientResponse, model: str) -> AsyncGenerator[Piece, None]:
-        """Yield every event; the first failure after the first event is told as the last one."""
-        open_block: object = None
-        begun = False
-        try:
-            async for event in self._events(response):
-                name = event.name or _type_of(event.data)
-                data = event.data
-                if name == "message_start":
-                    data = self._with_model(data, model)
-                elif name == "content_block_start":
-                    open_block = orjson.loads(data).get("index")
-                elif name == "content_block_stop":
-                    open_block = None
-                begun = True
-                yield Piece(name, data)
-                if name in ("message_stop", "error"):
-                    return
-            raise AnswerError(502, f"Provider '{self.name}' ended its answer early", code="provider_error")
-        except (AnswerError, EventTooLargeError, orjson.JSONDecodeError) as error:
-            failure = error if isinstance(error, AnswerError) else AnswerError(502, "The provider's events are broken")
-            if not begun:
-                raise failure from None
-            if open_block is not None:
-                yield Piece("content_block_stop", orjson.dumps({"type": "content_block_stop", "index": open_block}))
-            yield Piece("error", error_event(failure))
-
-    async def _events(self, response: aiohttp.ClientResponse) -> AsyncGenerator[Event, None]:
+    async def _pieces(self, response: aiohttp.ClientResponse, model: str) -> AsyncGenerator[Pieces, None]:
+        """Yield the events of every chunk; the first failure after the first event is told as the last one."""
+        passing = _Passing(self.name, model)
         decoder = Decoder()
-        async for chunk in self._upstream.chunks(response):
-            for event in decoder.feed(chunk):
-                yield event
-        for event in decoder.finish():
-            yield event
+        try:
+            async for chunk in self._upstream.chunks(response):
+                if pieces := passing.take(decoder.feed(chunk)):
+                    yield pieces
+                if passing.ended:
+                    return
+            if pieces := passing.take(decoder.finish()):
+                yield pieces
+            if not passing.ended:
+                raise AnswerError(502, f"Provider '{self.name}' ended its answer early", code="provider_error")
+        except (AnswerError, EventTooLargeError) as error:
+            failure = error if isinstance(error, AnswerError) else AnswerError(502, BROKEN)
+            last = passing.torn(failure)
+            if not last:
+                raise failure from None
+            yield last
 
-    def _with_model(self, data: bytes, model: str) -> bytes:
+
+class _Passing:
+    """One streamed answer on its way through, watched just enough to end it well if it breaks."""
+
+    def __init__(self, name: str, model: str) -> None:
+        self._name = name
+        self._model = model
+        self._begun = False
+        self._open_block: object = None
+        self.ended = False
+
+    def take(self, events: Iterable[Event]) -> list[Piece]:
+        """Return what is told for the events of one chunk; what cannot be read ends the answer."""
+        pieces: list[Piece] = []
+        for event in events:
+            try:
+                pieces.append(self._piece(event))
+            except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
+                failure = AnswerError(502, BROKEN, code="provider_error")
+                last = self.torn(failure)
+                if not last:
+                    raise failure from None
+                pieces += last
+            if self.ended:
+                break
+        return pieces
+
+    def torn(self, error: AnswerError) -> list[Piece]:
+        """Return the events that end an answer which broke off; nothing when nothing was said."""
+        if not self._begun:
+            return []
+        self.ended = True
+        pieces = [Piece("error", error_event(error))]
+        if self._open_block is not None:
+            stop = {"type": "content_block_stop", "index": self._open_block}
+            pieces.insert(0, Piece("content_block_stop", orjson.dumps(stop)))
+        return pieces
+
+    def _piece(self, event: Event) -> Piece:
+        name, data = event.name or _type_of(event.data), event.data
+        match name:
+            case "message_start":
+                data = self._with_model(data)
+            case "content_block_start":
+                self._open_block = orjson.loads(data).get("index")
+            case "content_block_stop":
+                self._open_block = None
+            case "message_stop" | "error":
+                self.ended = True
+        self._begun = True
+        return Piece(name, data)
+
+    def _with_model(self, data: bytes) -> bytes:
         fields = orjson.loads(data)
         message = fields["message"]
-        message["model"] = f"{self.name}/{message.get('model') or model}"
+        message["model"] = f"{self._name}/{message.get('model') or self._model}"
         return orjson.dumps(fields)
 
 

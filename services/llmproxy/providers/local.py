@@ -7,7 +7,7 @@ from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from services.llmproxy.answers import Answer, Call, Head, Piece, Resources
+from services.llmproxy.answers import Answer, Call, Head, Piece, Pieces, Resources
 from services.llmproxy.condition import Condition
 from services.llmproxy.configuration import ProviderConfiguration
 from services.llmproxy.embedded import Engine, unavailable
@@ -56,17 +56,20 @@ class LocalProvider:
             headers = {TRIMMED_HEADER: ", ".join(sorted(prompt.trimmed))} if prompt.trimmed else {}
             if prompt.trimmed:
                 log.info("request trimmed", extra={"trimmed": sorted(prompt.trimmed), "input_tokens": tokens})
-            async with aclosing(self._engine.stream(asked)) as events, aclosing(self._pieces(events, tokens)) as pieces:
+            async with (
+                aclosing(self._engine.stream(asked)) as events,
+                aclosing(self._pieces(events, tokens)) as batches,
+            ):
                 if call.request.stream:
-                    first = await anext(pieces)
+                    first = await anext(batches)
                     yield Head(200, self.model, headers)
                     yield first
-                    async for piece in pieces:
-                        yield piece
+                    async for pieces in batches:
+                        yield pieces
                 else:
-                    body = collect([piece async for piece in pieces])
+                    body = collect([piece async for pieces in batches for piece in pieces])
                     yield Head(200, self.model, headers)
-                    yield Piece("", body)
+                    yield [Piece("", body)]
 
     async def count_tokens(self, call: Call) -> int:
         """Count what a request would cost this model, trimmed as it would be."""
@@ -122,21 +125,20 @@ class LocalProvider:
         passed = {name: fields[name] for name in PASSED if fields.get(name) is not None}
         return {**_fields(prompt), **passed, "max_tokens": most, "stream": True}
 
-    async def _pieces(self, events: AsyncGenerator[Event, None], tokens: int) -> AsyncGenerator[Piece, None]:
+    async def _pieces(self, events: AsyncGenerator[Event, None], tokens: int) -> AsyncGenerator[Pieces, None]:
         """Retell the engine's events; a failure after the first is the last one."""
         retelling = Retelling(f"{self.name}/{self.model}", tokens)
         try:
             async for event in events:
-                for piece in retelling.take(event):
-                    yield piece
+                if pieces := retelling.take(event):
+                    yield pieces
             if not retelling.ended:
                 raise AnswerError(502, "The embedded model ended its answer early", code="provider_error")
         except AnswerError as error:
             last = retelling.torn(error)
             if not last:
                 raise
-            for piece in last:
-                yield piece
+            yield last
 
     def _engine_told(self, what: str, reason: str) -> None:
         match what:

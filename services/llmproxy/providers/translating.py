@@ -1,7 +1,7 @@
 """What all providers have in common whose wire format is not Anthropic's."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
 from typing import Any, Protocol
 
@@ -9,12 +9,12 @@ import aiohttp
 import orjson
 
 from services.llmproxy import chat
-from services.llmproxy.answers import Answer, Call, Head, Piece, Resources
+from services.llmproxy.answers import Answer, Call, Head, Piece, Pieces, Resources
 from services.llmproxy.condition import Condition
 from services.llmproxy.configuration import ProviderConfiguration
 from services.llmproxy.events import Writer, collect
 from services.llmproxy.messages import AnswerError
-from services.llmproxy.sse import Decoder, EventTooLargeError
+from services.llmproxy.sse import Decoder, Event, EventTooLargeError
 from services.llmproxy.upstream import Upstream
 
 DONE = b"[DONE]"
@@ -81,21 +81,18 @@ class TranslatingProvider(ABC):
             if response.status != 200:
                 raise await self._refusal(response)
             if call.request.stream and response.content_type == "text/event-stream":
-                async with aclosing(self._pieces(response, answer)) as pieces:
-                    first = await anext(pieces)
+                async with aclosing(self._pieces(response, answer)) as batches:
+                    first = await anext(batches)
                     yield Head(200, call.model)
                     yield first
-                    async for piece in pieces:
-                        yield piece
+                    async for pieces in batches:
+                        yield pieces
                 return
             told = self._whole(await self._upstream.read(response), answer)
         estimated = {"x-usage-estimated": "true"} if answer.estimated else {}
         yield Head(200, call.model, estimated)
-        if call.request.stream:  # some answer a stream with a whole body
-            for piece in told:
-                yield piece
-        else:
-            yield Piece("", collect(told))
+        # Some answer a stream with a whole body.
+        yield told if call.request.stream else [Piece("", collect(told))]
 
     async def count_tokens(self, call: Call) -> int:  # noqa: ARG002  the interface's
         """Refuse: most wire formats have no way to count."""
@@ -110,34 +107,29 @@ class TranslatingProvider(ABC):
     async def close(self) -> None:  # noqa: B027  not every provider has something to close
         """Own nothing that stays open."""
 
-    async def _pieces(self, response: aiohttp.ClientResponse, answer: Translation) -> AsyncGenerator[Piece, None]:
-        """Yield translated events; a failure after the first one is told as the last."""
+    async def _pieces(self, response: aiohttp.ClientResponse, answer: Translation) -> AsyncGenerator[Pieces, None]:
+        """Yield the translated events of every chunk; a failure after the first one is told as the last."""
+        decoder = Decoder()
+        told: list[Piece] = []
         try:
-            async for data in self._data(response):
-                for piece in answer.take(orjson.loads(data)):
-                    yield piece
+            async for chunk in self._upstream.chunks(response):
+                done = _take(decoder.feed(chunk), answer, told)
+                if told:
+                    yield told
+                    told = []
+                if done:
+                    break
+            else:
+                _take(decoder.finish(), answer, told)
             if not answer.writer.begun:
                 raise AnswerError(502, f"Provider '{self.name}' answered nothing", code="provider_error")
-            for piece in answer.finish():
-                yield piece
+            yield told + answer.finish()
         except (AnswerError, EventTooLargeError, orjson.JSONDecodeError) as error:
             broken = error if isinstance(error, AnswerError) else AnswerError(502, "The provider's events are broken")
             last = answer.writer.torn(broken)
             if not last:
                 raise broken from None
-            for piece in last:
-                yield piece
-
-    async def _data(self, response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
-        decoder = Decoder()
-        async for chunk in self._upstream.chunks(response):
-            for event in decoder.feed(chunk):
-                if event.data == DONE:
-                    return
-                yield event.data
-        for event in decoder.finish():
-            if event.data != DONE:
-                yield event.data
+            yield told + last
 
     def _whole(self, data: bytes, answer: Translation) -> list[Piece]:
         try:
@@ -162,3 +154,12 @@ class TranslatingProvider(ABC):
         refusal.details = {"provider": self.name}
         refusal.headers = {name: response.headers[name] for name in KEPT_HEADERS if name in response.headers}
         return refusal
+
+
+def _take(events: Iterable[Event], answer: Translation, told: list[Piece]) -> bool:
+    """Add what is told for some events, and tell whether the answer is done; what came before a failure is kept."""
+    for event in events:
+        if event.data == DONE:
+            return True
+        told += answer.take(orjson.loads(event.data))
+    return False

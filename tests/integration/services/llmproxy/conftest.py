@@ -91,6 +91,24 @@ async def upstream():
     await runner.cleanup()
 
 
+class Call:
+    """One call, event by event, however many came at once."""
+
+    def __init__(self, call):
+        self._call = call
+        self._events = self._each()
+        self.cancel = call.cancel
+
+    def __aiter__(self):
+        return self._events
+
+    async def _each(self):
+        async for answer in self._call:
+            yield answer
+            for event in answer.more:
+                yield llmproxy_pb2.CreateMessageResponse(event=event.event, data=event.data)
+
+
 class Proxy:
     """The backend as a client sees it, with its inner parts at hand."""
 
@@ -113,7 +131,8 @@ class Proxy:
 
     def ask(self, body, **headers):
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return self.stub.CreateMessage(llmproxy_pb2.CreateMessageRequest(body=body, headers=named), timeout=60)
+        request = llmproxy_pb2.CreateMessageRequest(body=body, headers=named)
+        return Call(self.stub.CreateMessage(request, timeout=60))
 
     async def answers(self, body, **headers):
         return [answer async for answer in self.ask(body, **headers)]

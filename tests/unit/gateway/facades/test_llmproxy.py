@@ -333,6 +333,18 @@ def test_a_stream_is_server_sent_events_with_names(client, backend):
     )
 
 
+def test_events_that_came_at_once_are_written_in_order(client, backend):
+    first, last = events()
+    more = [
+        pb.CreateMessageResponse.Event(event="ping", data=b"{}"),
+        pb.CreateMessageResponse.Event(event="x", data=b"1"),
+    ]
+    first.more.extend(more)
+    backend.answers["CreateMessage"] = [first, last]
+    told = client().post("/v1/messages", data=b"{}").data
+    assert told.split(b"\n\n")[1:3] == [b"event: ping\ndata: {}", b"event: x\ndata: 1"]
+
+
 def test_a_client_that_leaves_before_the_first_event_is_written_ends_the_call(client, backend):
     backend.answers["CreateMessage"] = events()
     answer = client().post("/v1/messages", data=b"{}", buffered=False)
