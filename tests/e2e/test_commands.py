@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -55,6 +56,21 @@ def test_status_on_a_terminal_is_in_colour(system):
     said = os.read(master, 65536).decode()
     os.close(master)
     assert "\x1b[32m✓ serving" in said
+
+
+def test_watch_draws_on_a_terminal_until_ctrl_c(system):
+    master, terminal = pty.openpty()
+    environment = {**system.environment, "TERM": "xterm-256color", "COLUMNS": "160", "LINES": "40"}
+    with subprocess.Popen([PULSEGATE, "watch"], env=environment, stdout=terminal) as process:
+        os.close(terminal)
+        said = ""
+        while "llmproxy serving" not in said:  # ends with the process, whose output it is
+            said += os.read(master, 65536).decode(errors="replace")
+        process.send_signal(signal.SIGINT)
+        os.set_blocking(master, False)
+        assert process.wait(timeout=30) == 0
+    os.close(master)
+    assert "✓ serving" in said
 
 
 def test_status_as_json_is_the_document_of_the_operator_port(system):
