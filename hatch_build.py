@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 import sys
 from importlib.resources import files
 from pathlib import Path
@@ -44,12 +45,27 @@ def generate(root: Path) -> None:
     shutil.move(staging / "gen", root / "gen")
 
 
+def record_commit(root: Path) -> None:
+    """Write down which commit is packaged, where that can be known; a working copy asks its repository instead."""
+    git = shutil.which("git")
+    if git is None or not (root / ".git").exists():
+        return
+    told = subprocess.run(  # noqa: S603  fixed words, our own folder
+        [git, "-C", str(root), "log", "-1", '--format={"commit": "%h", "date": "%cI"}'],
+        capture_output=True,
+        check=False,
+    )
+    if told.returncode == 0:
+        (root / "gen" / "build.json").write_bytes(told.stdout)
+
+
 class ContractsBuildHook(BuildHookInterface):  # type: ignore[type-arg]  # hatchling leaves its configuration untyped
     """Make `pip install .` need nothing but itself."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Generate before files are collected."""
         generate(Path(self.root))
+        record_commit(Path(self.root))
 
 
 if __name__ == "__main__":

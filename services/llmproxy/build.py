@@ -24,8 +24,8 @@ class Build:
 
 
 def read(version: str = "", root: Path = ROOT) -> Build:
-    """Ask the package for its version, and the repository it runs from, if any, for the commit."""
-    commit, date = _from_repository(root)
+    """Ask the package for its version; for the commit the repository it runs from, or what the build wrote down."""
+    commit, date = _parse(_from_repository(root) or _from_package(root))
     return Build(version or _package_version(root), commit, date)
 
 
@@ -37,10 +37,10 @@ def _package_version(root: Path) -> str:
         return str(tomllib.loads(project.read_text())["project"]["version"]) if project.exists() else UNKNOWN
 
 
-def _from_repository(root: Path) -> tuple[str, datetime | None]:
+def _from_repository(root: Path) -> bytes:
     git = shutil.which("git")
     if git is None or not (root / ".git").exists():
-        return UNKNOWN, None
+        return b""
     try:
         told = subprocess.run(  # noqa: S603  fixed words, our own folder
             [git, "-C", str(root), "log", "-1", '--format={"commit": "%h", "date": "%cI"}'],
@@ -48,7 +48,19 @@ def _from_repository(root: Path) -> tuple[str, datetime | None]:
             check=True,
             timeout=TIMEOUT_SECONDS,
         )
-        commit = json.loads(told.stdout)
-        return commit["commit"], datetime.fromisoformat(commit["date"])
-    except (OSError, subprocess.SubprocessError, ValueError, KeyError):
+    except (OSError, subprocess.SubprocessError):
+        return b""
+    return told.stdout
+
+
+def _from_package(root: Path) -> bytes:
+    written = root / "gen" / "build.json"
+    return written.read_bytes() if written.is_file() else b""
+
+
+def _parse(text: bytes) -> tuple[str, datetime | None]:
+    try:
+        told = json.loads(text)
+        return str(told["commit"]), datetime.fromisoformat(told["date"])
+    except (ValueError, KeyError, TypeError):
         return UNKNOWN, None

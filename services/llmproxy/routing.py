@@ -93,6 +93,8 @@ def _explicit(table: Table, enabled: Mapping[str, Candidate], model: str) -> Tar
 
 
 def _by_alias(enabled: Mapping[str, Candidate], model: str) -> Target | None:
+    if (named := enabled.get(model)) and named.embedded:
+        return Target(named.name, named.models[0], rule="alias")
     if model.startswith(ALIAS_PREFIX):
         for candidate in enabled.values():
             for listed in candidate.models:

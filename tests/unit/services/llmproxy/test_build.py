@@ -25,6 +25,13 @@ def test_in_a_repository_commit_and_date_are_its_own(tmp_path):
     assert told.date.isoformat() == "2025-01-17T08:00:00+00:00"
 
 
+def test_a_package_knows_the_commit_it_was_built_from(tmp_path):
+    (tmp_path / "gen").mkdir()
+    (tmp_path / "gen/build.json").write_text('{"commit": "abc123def", "date": "2025-01-17T08:00:00+00:00"}')
+    told = build.read("1", tmp_path)
+    assert (told.commit, told.date.isoformat()) == ("abc123def", "2025-01-17T08:00:00+00:00")
+
+
 def test_a_broken_repository_is_unknown(tmp_path):
     (tmp_path / ".git").mkdir()
     assert build.read("1", tmp_path).commit == "unknown"

@@ -58,8 +58,16 @@ def test_with_nothing_configured_the_embedded_model_answers_whatever_was_asked_f
     assert chosen("claude-opus-4-8", routes={}, candidates=(LOCAL,)) == ("local", "smollm2")
 
 
-def test_the_embedded_model_can_be_asked_for_by_name():
+def test_the_embedded_model_can_be_asked_for_by_its_name_or_its_providers():
     assert chosen("smollm2", routes={}) == ("local", "smollm2")
+    assert chosen("local", routes={}) == ("local", "smollm2")
+    assert chosen("local") == ("local", "smollm2")
+
+
+def test_a_provider_that_is_only_implied_answers_who_names_it_and_nobody_else():
+    implied = Candidate("openai", by_name_only=True)
+    assert chosen("openai,gpt-4o", routes={}, candidates=(implied, LOCAL)) == ("openai", "gpt-4o")
+    assert chosen("gpt-4o", routes={}, candidates=(implied, LOCAL)) == ("local", "smollm2")
 
 
 @pytest.mark.parametrize("model", ["gone,gpt-4o", "off,x", "openai,"])
