@@ -34,6 +34,7 @@ class CopiedVideo:
     """H.264 as it is, brought into Annex B form with its parameter sets in band."""
 
     def __init__(self, stream: VideoStream) -> None:
+        self._begun = False
         self._to_annex_b = av.BitStreamFilterContext("h264_mp4toannexb", stream)
 
     def units(self, packet: "av.Packet[Any]", offset: float) -> Iterator[Unit]:
@@ -41,6 +42,9 @@ class CopiedVideo:
         if not packet.size:
             return
         for part in self._to_annex_b.filter(packet):
+            self._begun = self._begun or part.is_keyframe
+            if not self._begun:
+                continue  # joined a live source in the middle of a group
             seconds = offset + _seconds(part.pts if part.pts is not None else part.dts, part.time_base)
             yield Unit("video", bytes(part), round(seconds * CLOCK_RATES["video"]), part.is_keyframe)
 
@@ -69,6 +73,11 @@ class EncodedVideo:
         self._encoder: VideoCodecContext | None = None
         self._key_wanted = False
         self._next_due = float("-inf")
+        self._resting = False
+
+    def rest(self) -> None:
+        """Forget what was decoded: packets are left out now, and what follows them would only look broken."""
+        self._resting = True
 
     def want_key(self) -> None:
         """Make the next picture a key frame; may be called from any thread."""
@@ -76,6 +85,9 @@ class EncodedVideo:
 
     def units(self, packet: "av.Packet[Any]", offset: float) -> Iterator[Unit]:
         """Yield one access unit per picture, leaving out pictures beyond the frame rate."""
+        self._resting = self._resting and not packet.is_keyframe
+        if self._resting:
+            return
         for frame in packet.decode():
             seconds = offset + _seconds(frame.pts, frame.time_base)
             if abs(seconds - self._next_due) > 1.0:

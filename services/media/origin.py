@@ -7,6 +7,7 @@ from services.media import scrub
 
 TEST_PICTURE = "testsrc"
 
+_LIVE_SCHEMES = ("rtsp:", "rtsps:", "rtmp:", "rtmps:", "srt:", "udp:", "tcp:", "rtp:")
 _DEVICE = re.compile(r"(avfoundation|v4l2|dshow):(?!//)")
 
 
@@ -31,6 +32,11 @@ class Origin:
     def remote(self) -> bool:
         """Whether the source is reached over a network."""
         return "://" in self.value or self.value.startswith(("rtsp:", "udp:", "tcp:", "file:"))
+
+    @property
+    def live(self) -> bool:
+        """Whether it runs by its own clock: such a source is neither paced nor looped, and read all the time."""
+        return self.value.startswith(_LIVE_SCHEMES) or (self.kind == "device" and self.value != TEST_PICTURE)
 
     @property
     def shown(self) -> str:

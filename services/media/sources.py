@@ -22,6 +22,7 @@ _LONGEST_LAG_SECONDS = 0.5
 _FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 0.25, 1.0
 _OPEN_TIMEOUT_SECONDS, _READ_TIMEOUT_SECONDS = 5.0, 2.0
 _NO_LIMIT = 3600.0
+_LIVE_OPTIONS = {"fflags": "nobuffer", "analyzeduration": "500000", "probesize": "200000"}
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +51,8 @@ class Source:
     """Reads one origin for everybody, paced by its own continuous clock.
 
     Its thread sleeps while ``demand`` says that nobody watches: nothing is read, decoded or encoded then. Before
-    that it reads up to the first picture once, so that the verdict of ``check`` rests on a real one.
+    that it reads up to the first picture once, so that the verdict of ``check`` rests on a real one. A live source is
+    read all the time, so that its loss is noticed, but not decoded.
     """
 
     def __init__(self, origin: Origin, encoding: Encoding, *, loop_file: bool, sink: Callable[[Unit], None]) -> None:
@@ -106,7 +108,8 @@ class Source:
         if self._failure:
             raise self._failure
         age = time.monotonic() - self._last_unit
-        if self._demand.is_set() and not self._ended and age > OLDEST_LIVE_SECONDS:
+        watched = self._demand.is_set() or self._origin.live
+        if watched and not self._ended and age > OLDEST_LIVE_SECONDS:
             raise SourceLost(f"no picture for {OLDEST_LIVE_SECONDS:g} s")
 
     def _run(self) -> None:
@@ -117,12 +120,11 @@ class Source:
                     log.info("source open", extra={"source": self._origin.shown})
                     if self._read(container):
                         retry = _FIRST_RETRY_SECONDS
+                self._end()
             except (av.FFmpegError, OSError, SourceLost) as error:
                 self._fail(error)
                 self._stopping.wait(retry)
                 retry = min(retry * 2, _LAST_RETRY_SECONDS)
-            else:
-                self._end()
 
     def _open(self) -> InputContainer:
         encoding = self._encoding
@@ -134,7 +136,10 @@ class Source:
             )
         if self._origin.kind == "file":
             must_open(self._origin.value)
-        return av.open(self._origin.value, timeout=(_OPEN_TIMEOUT_SECONDS, _READ_TIMEOUT_SECONDS))
+        options = _LIVE_OPTIONS if self._origin.live else {}
+        if self._origin.value.startswith("rtsp"):
+            options = {**options, "rtsp_transport": "tcp"}
+        return av.open(self._origin.value, options=options, timeout=(_OPEN_TIMEOUT_SECONDS, _READ_TIMEOUT_SECONDS))
 
     def _read(self, container: InputContainer) -> bool:
         """Read to the end; tells whether there was anything."""
@@ -149,6 +154,10 @@ class Source:
             if stamp is None or packet.time_base is None:
                 if first is not None:
                     self._emit(branch.units(packet, base - first))
+                continue
+            if self._idle() and self._origin.live and branch is self._video_encoder:
+                self._video_encoder.rest()
+                self._last_unit = time.monotonic()
                 continue
             shown = float((packet.pts if packet.pts is not None else stamp) * packet.time_base)
             first = shown if first is None else first
@@ -186,7 +195,9 @@ class Source:
 
     def _pace(self, moment: float) -> None:
         """Wait until a moment of the source's clock is due; late or idle time is left out, never hurried through."""
-        if self._primed and not self._failure and not self._demand.is_set():
+        if self._origin.live:
+            return
+        if self._idle():
             idle_since = time.monotonic()
             self._demand.wait()
             self._epoch += time.monotonic() - idle_since
@@ -197,8 +208,13 @@ class Source:
         elif ahead > 0:
             self._stopping.wait(ahead)
 
+    def _idle(self) -> bool:
+        return self._primed and not self._failure and not self._demand.is_set()
+
     def _end(self) -> None:
-        if self._loop_file or self._origin.kind != "file":
+        if self._origin.live:
+            raise SourceLost("the source has ended")
+        if self._loop_file or self._origin.value == TEST_PICTURE:
             return
         self._ended = True
         while self._demand.is_set() and not self._stopping.is_set():

@@ -1,4 +1,5 @@
 import asyncio
+import socket
 import threading
 from fractions import Fraction
 from itertools import pairwise
@@ -230,3 +231,102 @@ async def test_stopping_ends_the_thread_whatever_it_does(reading, tmp_path, unti
         source.demand(wanted=wanted)
         await source.stop()
         assert source._thread not in threading.enumerate()
+
+
+class Camera(threading.Thread):
+    """A live source: sends a film in real time to whoever connects, and closes the door when stopped."""
+
+    def __init__(self, path, seconds, port=0):
+        super().__init__(name="camera")
+        self._data = path.read_bytes()
+        self._chunk = int(len(self._data) / seconds / 30) + 1
+        self._stopping = threading.Event()
+        self._door = socket.create_server(("127.0.0.1", port))
+        self._door.settimeout(0.1)
+        self.port = self._door.getsockname()[1]
+        self.start()
+
+    def run(self):
+        with self._door:
+            while not self._stopping.is_set():
+                try:
+                    reader, _ = self._door.accept()
+                except TimeoutError:
+                    continue
+                with reader:
+                    self._send(reader)
+
+    def _send(self, reader):
+        for at in range(0, len(self._data), self._chunk):
+            try:
+                reader.sendall(self._data[at : at + self._chunk])
+            except OSError:
+                return
+            if self._stopping.wait(1 / 30):
+                return
+
+    def stop(self):
+        self._stopping.set()
+        self.join(10)
+
+
+@pytest.fixture
+def camera(tmp_path):
+    cameras = []
+
+    def start(codec="libx264", port=0):
+        path = tmp_path / f"{codec}.ts"
+        if not path.exists():
+            film(path, codec=codec, seconds=12.0, sound=None, **(BROWSER if codec == "libx264" else {"g": "15"}))
+        cameras.append(Camera(path, 12.0, port))
+        return cameras[-1]
+
+    yield start
+    for one in cameras:
+        one.stop()
+
+
+async def serves(source):
+    while True:
+        try:
+            return await source.check()
+        except SourceLost:
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
+async def test_a_live_source_that_ends_is_lost_at_once_and_reopened_on_the_same_clock(reading, camera, until, codec):
+    first = camera(codec)
+    source, units = reading(f"tcp://127.0.0.1:{first.port}")
+    async with asyncio.timeout(20):
+        await serves(source)
+    source.demand(wanted=True)
+    await until(lambda: len(units) >= 20)
+    first.stop()
+    await until(lambda: source._failure)
+    with pytest.raises(SourceLost):
+        await source.check()
+    await asyncio.sleep(0)  # what was handed over before the loss arrives
+    before = len(units)
+    camera(codec, first.port)
+    async with asyncio.timeout(20):
+        await serves(source)
+    await until(lambda: len(units) >= before + 10)
+    assert units[before].key or source.want_key()  # an encoder goes on where it was
+    stamps = [unit.timestamp for unit in units]
+    assert all(second > first for first, second in pairwise(stamps))
+
+
+async def test_a_live_source_is_followed_but_not_encoded_while_nobody_watches(reading, camera, until):
+    sending = camera("mpeg4")
+    source, units = reading(f"tcp://127.0.0.1:{sending.port}")
+    async with asyncio.timeout(20):
+        await serves(source)
+    count = len(units)
+    seen = source._last_unit
+    await until(lambda: source._last_unit > seen + 1)
+    assert len(units) <= count + 3
+    await source.check()
+    source.demand(wanted=True)
+    await until(lambda: len(units) >= count + 20)
+    sending.stop()

@@ -4,6 +4,25 @@ from services.media.origin import Origin
 
 
 @pytest.mark.parametrize(
+    ("value", "live"),
+    [
+        ("rtsp://camera/1", True),
+        ("rtmps://host/x", True),
+        ("srt://host:1", True),
+        ("udp:1234", True),
+        ("v4l2:/dev/video0", True),
+        ("/dev/video0", True),
+        ("testsrc", False),
+        ("https://host/a.mp4", False),
+        ("a.mp4", False),
+        ("", False),
+    ],
+)
+def test_what_runs_by_its_own_clock_is_told_apart(value, live):
+    assert Origin(value).live == live
+
+
+@pytest.mark.parametrize(
     ("value", "kind", "remote", "shown"),
     [
         ("", "none", False, ""),
