@@ -2,12 +2,14 @@
 
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
+MALFORMED = "The request is not a valid Messages request"
 DEFAULT_MAX_TOKENS = 4096  # CCProxy's, where the real API would refuse the request
 
 ERROR_TYPES: Mapping[int, str] = {
@@ -121,6 +123,15 @@ def _require_messages(messages: object) -> None:
             isinstance(content, list) and all(isinstance(block, dict) for block in content)
         ):
             raise AnswerError(400, f"messages.{index}.content: must be a string or an array of content blocks")
+
+
+@contextmanager
+def refused(status: int, message: str) -> Iterator[None]:
+    """Turn what breaks while JSON of a stranger is read into an answer: nobody's malformed body is our failure."""
+    try:
+        yield
+    except (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError):
+        raise AnswerError(status, message) from None
 
 
 def new_id() -> str:

@@ -11,7 +11,7 @@ from services.llmproxy import gemini
 from services.llmproxy.answers import Call, Resources
 from services.llmproxy.condition import Condition
 from services.llmproxy.configuration import ProviderConfiguration
-from services.llmproxy.messages import AnswerError
+from services.llmproxy.messages import MALFORMED, AnswerError, refused
 from services.llmproxy.providers.translating import TranslatingProvider
 from services.llmproxy.tokens import estimate
 
@@ -30,7 +30,8 @@ class GeminiProvider(TranslatingProvider):
 
     async def count_tokens(self, call: Call) -> int:
         """Ask the vendor to count what it would be asked."""
-        wanted = {**gemini.request(call.request.fields, call.model), "model": f"models/{call.model}"}
+        with refused(400, MALFORMED):
+            wanted = {**gemini.request(call.request.fields, call.model), "model": f"models/{call.model}"}
         body = orjson.dumps({"generateContentRequest": wanted})
         url = f"{self._base}/models/{quote(call.model, safe='')}:countTokens"
         headers = {"content-type": "application/json"} | self._headers()

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from services.llmproxy.condition import Condition
 from services.llmproxy.configuration import ProviderConfiguration
 from services.llmproxy.embedded import Engine, unavailable
 from services.llmproxy.events import collect
-from services.llmproxy.messages import DEFAULT_MAX_TOKENS, AnswerError
+from services.llmproxy.messages import DEFAULT_MAX_TOKENS, MALFORMED, AnswerError, refused
 from services.llmproxy.retelling import Retelling
 from services.llmproxy.sse import Event
 from services.llmproxy.trimming import PROMPT_TOKENS, Prompt, fit
@@ -49,6 +49,7 @@ class LocalProvider:
         """Answer one call by a real model, in its own words, streamed or whole."""
         self._require_available()
         _max_tokens(call)
+        _require_sampling(call.request.fields)
         async with self._slot():
             await self._engine.ready()
             prompt, tokens = await self._fit(call)
@@ -111,7 +112,8 @@ class LocalProvider:
     async def _fit(self, call: Call) -> tuple[Prompt, int]:
         """Trim by a guess, then by the model's own count."""
         limit = min(PROMPT_TOKENS, self._settings.slot_context * 3 // 4)
-        prompt = fit(call.request.fields, limit)
+        with refused(400, MALFORMED):
+            prompt = fit(call.request.fields, limit)
         tokens = await self._engine.count(_fields(prompt))
         while tokens > limit and any(turn.text for turn in prompt.turns):
             prompt = prompt.cut()
@@ -160,6 +162,17 @@ def _max_tokens(call: Call) -> int:
     if not isinstance(wanted, int) or isinstance(wanted, bool) or wanted < 1:
         raise AnswerError(400, "max_tokens: must be a positive integer")
     return wanted
+
+
+def _require_sampling(fields: Mapping[str, Any]) -> None:
+    """Refuse what the engine would choke on."""
+    for name in ("temperature", "top_p", "top_k"):
+        value = fields.get(name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise AnswerError(400, f"{name}: must be a number")
+    stops = fields.get("stop_sequences")
+    if stops is not None and not (isinstance(stops, list) and all(isinstance(stop, str) and stop for stop in stops)):
+        raise AnswerError(400, "stop_sequences: must be an array of texts")
 
 
 def _fields(prompt: Prompt) -> dict[str, Any]:

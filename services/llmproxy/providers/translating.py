@@ -13,10 +13,11 @@ from services.llmproxy.answers import Answer, Call, Head, Piece, Pieces, Resourc
 from services.llmproxy.condition import Condition
 from services.llmproxy.configuration import ProviderConfiguration
 from services.llmproxy.events import Writer, collect
-from services.llmproxy.messages import AnswerError
+from services.llmproxy.messages import MALFORMED, AnswerError, refused
 from services.llmproxy.sse import Decoder, Event, EventTooLargeError
 from services.llmproxy.upstream import Upstream
 
+BROKEN = "The provider's answer cannot be read"
 DONE = b"[DONE]"
 KEPT_HEADERS = ("retry-after", "retry-after-ms", "x-should-retry")
 
@@ -75,8 +76,9 @@ class TranslatingProvider(ABC):
         if call.request.stream:
             headers["accept-encoding"] = "identity"  # a compressor may hold events back
         url = self._url(call.model, stream=call.request.stream)
-        answer = self._translation(fields, call.model)
-        body = orjson.dumps(self._body(fields, call.model))
+        with refused(400, MALFORMED):
+            answer = self._translation(fields, call.model)
+            body = orjson.dumps(self._body(fields, call.model))
         async with self._upstream.request("POST", url, headers, body) as response:
             if response.status != 200:
                 raise await self._refusal(response)
@@ -124,8 +126,8 @@ class TranslatingProvider(ABC):
             if not answer.writer.begun:
                 raise AnswerError(502, f"Provider '{self.name}' answered nothing", code="provider_error")
             yield told + answer.finish()
-        except (AnswerError, EventTooLargeError, orjson.JSONDecodeError) as error:
-            broken = error if isinstance(error, AnswerError) else AnswerError(502, "The provider's events are broken")
+        except (AnswerError, EventTooLargeError) as error:
+            broken = error if isinstance(error, AnswerError) else AnswerError(502, BROKEN)
             last = answer.writer.torn(broken)
             if not last:
                 raise broken from None
@@ -138,7 +140,8 @@ class TranslatingProvider(ABC):
             body = None
         if not isinstance(body, dict) or not body.keys() & {"choices", "candidates", "promptFeedback", "error"}:
             raise AnswerError(502, f"Provider '{self.name}' sent no answer", code="provider_error")
-        return answer.take(body) + answer.finish()
+        with refused(502, BROKEN):
+            return answer.take(body) + answer.finish()
 
     async def _refusal(self, response: aiohttp.ClientResponse) -> AnswerError:
         data = await self._upstream.read(response)
@@ -161,5 +164,6 @@ def _take(events: Iterable[Event], answer: Translation, told: list[Piece]) -> bo
     for event in events:
         if event.data == DONE:
             return True
-        told += answer.take(orjson.loads(event.data))
+        with refused(502, BROKEN):
+            told += answer.take(orjson.loads(event.data))
     return False

@@ -176,6 +176,22 @@ async def test_a_body_that_is_no_completion_is_an_error(proxy, upstream, status,
     assert b"html" not in answer.data
 
 
+@pytest.mark.parametrize(
+    "document", [{"choices": 7}, {"choices": [{"delta": {"tool_calls": [{"function": 3}]}}]}, [], 5, {"usage": "x"}]
+)
+async def test_a_chunk_of_another_shape_is_an_error_and_no_crash(proxy, upstream, document):
+    upstream.stream(HELLO, data(document))
+    answers = await proxy.answers(STREAM)
+    assert names(answers)[-2:] == ["content_block_stop", "error"]
+
+
+@pytest.mark.parametrize("fields", [{"tools": "x"}, {"system": [7]}, {"tools": [{}]}, {"stop_sequences": 7}])
+async def test_a_request_that_cannot_be_translated_is_a_400(proxy, upstream, fields):
+    (answer,) = await proxy.answers(json.dumps({**ASKED, **fields}).encode())
+    assert (answer.head.status, json.loads(answer.data)["error"]["type"]) == (400, "invalid_request_error")
+    assert upstream.requests == []
+
+
 async def test_a_client_that_leaves_closes_the_vendors_connection(proxy, upstream):
     async def then(request, response):
         await asyncio.Event().wait()

@@ -1,0 +1,168 @@
+"""Whatever a client or a vendor sends: an answer or a refusal, never a crash."""
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.llmproxy import chat, gemini
+from services.llmproxy.completions import CompletionsForm
+from services.llmproxy.dialects import DIALECTS, GENERIC
+from services.llmproxy.events import collect
+from services.llmproxy.messages import AnswerError, parse, refused
+from services.llmproxy.tokens import estimate
+from services.llmproxy.trimming import fit
+
+KEYS = st.sampled_from(
+    [
+        "type",
+        "text",
+        "source",
+        "data",
+        "media_type",
+        "url",
+        "title",
+        "content",
+        "tool_use_id",
+        "id",
+        "name",
+        "input",
+        "is_error",
+        "thinking",
+        "signature",
+        "input_schema",
+        "properties",
+        "items",
+        "anyOf",
+        "enum",
+        "const",
+        "required",
+        "$ref",
+        "effort",
+        "format",
+        "schema",
+        "role",
+        "index",
+        "delta",
+        "choices",
+        "tool_calls",
+        "function",
+        "arguments",
+        "usage",
+        "prompt_tokens",
+        "finish_reason",
+        "message",
+        "error",
+        "code",
+        "candidates",
+        "parts",
+        "functionCall",
+        "args",
+        "usageMetadata",
+        "promptFeedback",
+        "image_url",
+        "file",
+    ]
+)
+WORDS = st.sampled_from(
+    [
+        "text",
+        "image",
+        "document",
+        "tool_use",
+        "tool_result",
+        "thinking",
+        "search_result",
+        "base64",
+        "url",
+        "any",
+        "tool",
+        "auto",
+        "enabled",
+        "user",
+        "object",
+        "array",
+        "string",
+        "stop",
+        "assistant",
+        "system",
+        "function",
+        "image_url",
+        "file",
+    ]
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | st.floats(0, 1) | WORDS | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=12,
+)
+FIELDS = st.sampled_from(
+    [
+        "system",
+        "tools",
+        "tool_choice",
+        "thinking",
+        "output_config",
+        "metadata",
+        "stop_sequences",
+        "max_tokens",
+        "temperature",
+        "stop",
+        "response_format",
+        "stream_options",
+        "parallel_tool_calls",
+    ]
+)
+MESSAGES = st.lists(
+    st.fixed_dictionaries({"role": st.sampled_from(["user", "assistant", "system", "tool"]), "content": JSON}),
+    min_size=1,
+    max_size=3,
+)
+
+
+@st.composite
+def bodies(draw):
+    return orjson.dumps({"model": "m", "messages": draw(MESSAGES), **draw(st.dictionaries(FIELDS, JSON, max_size=3))})
+
+
+def translate(body):
+    fields = parse(body, {}).fields
+    estimate(fields)
+    with refused(400, "malformed"):
+        for dialect in (GENERIC, *DIALECTS.values()):
+            orjson.dumps(chat.request(fields, "m", dialect))
+    with refused(400, "malformed"):
+        orjson.dumps(gemini.request(fields, "gemini-3-pro"))
+    with refused(400, "malformed"):
+        fit(fields)
+
+
+def status_of(attempt):
+    """Run an attempt and tell the status a client would see."""
+    try:
+        attempt()
+    except AnswerError as error:
+        return error.status
+    return 200
+
+
+@given(bodies())
+def test_a_request_is_translated_or_refused(body):
+    assert status_of(lambda: translate(body)) in (200, 400)
+
+
+@given(bodies())
+def test_a_request_of_openais_clients_is_translated_or_refused(body):
+    assert status_of(lambda: CompletionsForm().parse(body, {})) in (200, 400)
+
+
+@pytest.mark.parametrize("answer", [chat.Answer, gemini.Answer])
+@given(chunks=st.lists(st.dictionaries(KEYS, JSON, max_size=4), max_size=4))
+def test_a_vendors_answer_is_told_or_said_to_be_broken(answer, chunks):
+    reader = answer("p", "m", 1)
+
+    def tell():
+        with refused(502, "broken"):
+            collect([piece for chunk in chunks for piece in reader.take(chunk)] + reader.finish())
+
+    assert 200 <= status_of(tell) < 600
