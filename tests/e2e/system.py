@@ -33,7 +33,7 @@ class System:
 
     def __init__(self, folder):
         names = ["ice", *BACKENDS, *(f"{name} rest" for name in DOCUMENTED_PORTS)]
-        self.ports = dict(zip(names, _free_ports(len(names)), strict=True))
+        self.ports = dict(zip(names, free_ports(len(names)), strict=True))
         self.folder = folder
         self.processes = {}
         self.starts = Counter()
@@ -157,7 +157,7 @@ def running_system(folder):
         yield system
 
 
-def _free_ports(count):
+def free_ports(count):
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for one in sockets:
