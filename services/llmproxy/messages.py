@@ -12,6 +12,7 @@ import orjson
 MALFORMED = "The request is not a valid Messages request"
 DEFAULT_MAX_TOKENS = 4096  # CCProxy's, where the real API would refuse the request
 
+TOKEN_KINDS = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 ERROR_TYPES: Mapping[int, str] = {
     400: "invalid_request_error",
     401: "authentication_error",
@@ -143,6 +144,18 @@ def error_event(error: AnswerError) -> bytes:
     """Render the data of the last event of a stream that failed."""
     kind = ERROR_TYPES.get(error.status, "api_error")
     return orjson.dumps({"type": "error", "error": {"type": kind, "message": str(error)}})
+
+
+def usage_of(event: str, data: bytes) -> dict[str, int]:
+    """Read the token counts out of an event or a whole body; most say nothing, and later ones win."""
+    if event not in ("", "message_start", "message_delta"):
+        return {}
+    try:
+        fields = orjson.loads(data)
+        told = (fields["message"] if event == "message_start" else fields).get("usage") or {}
+        return {kind: told[kind] for kind in TOKEN_KINDS if isinstance(told.get(kind), int)}
+    except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
+        return {}
 
 
 def text_of(content: object) -> str:

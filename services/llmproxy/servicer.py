@@ -22,7 +22,7 @@ from services.llmproxy.answers import Head, Piece, Pieces
 from services.llmproxy.build import Build
 from services.llmproxy.completions import CompletionsForm, MessagesForm
 from services.llmproxy.configuration import ConfigurationError, ProviderConfiguration, masked
-from services.llmproxy.messages import AnswerError, parse
+from services.llmproxy.messages import AnswerError, parse, usage_of
 from services.llmproxy.registry import (
     Registry,
     TakenNameError,
@@ -74,6 +74,7 @@ class LlmProxyServicer(llmproxy_pb2_grpc.LlmProxyServiceServicer):
         provider, outcome = "", "cancelled"
         silence = _Silence(context, self._ping_seconds)
         self._traffic.began()
+        usage: dict[str, int] = {}
         try:
             asked = form.parse(request.body, request.headers)
             entry, call = self._catalog.choose(asked)
@@ -86,6 +87,8 @@ class LlmProxyServicer(llmproxy_pb2_grpc.LlmProxyServiceServicer):
                         outcome = "ok" if part.status < 400 else f"{part.status}"
                         self._traffic.first_byte(provider, monotonic() - started)
                         continue
+                    for piece in part:
+                        usage |= usage_of(piece.event, piece.data)
                     told = _told(form, part, head)
                     if part[-1].event == "error":
                         outcome = "torn"
@@ -106,6 +109,7 @@ class LlmProxyServicer(llmproxy_pb2_grpc.LlmProxyServiceServicer):
             raise
         finally:
             silence.end()
+            self._traffic.spent(provider, usage)
             self._traffic.ended(provider, outcome, monotonic() - started)
 
     async def CountTokens(

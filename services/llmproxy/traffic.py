@@ -1,6 +1,7 @@
 """What became of the Messages requests since start, in numbers."""
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -44,6 +45,12 @@ class Traffic:
             registry=registry,
             buckets=BUCKETS,
         )
+        self._tokens = Counter(
+            "pulsegate_llmproxy_tokens_total",
+            "Tokens of Messages requests, as the providers count them",
+            ["provider", "kind"],
+            registry=registry,
+        )
         Gauge(
             "pulsegate_llmproxy_requests_running", "Messages requests being answered", registry=registry
         ).set_function(lambda: self._running)
@@ -71,6 +78,11 @@ class Traffic:
         self._latencies.append(seconds * 1000)
         self._requests.labels(provider, outcome).inc()
         self._seconds.labels(provider).observe(seconds)
+
+    def spent(self, provider: str, usage: Mapping[str, int]) -> None:
+        """Count the tokens of an answer, whole or broken off."""
+        for kind, count in usage.items():
+            self._tokens.labels(provider, kind.removesuffix("_tokens")).inc(max(0, count))
 
     def latencies(self) -> Latencies:
         """Summarise the latest requests; all zero while there were none."""

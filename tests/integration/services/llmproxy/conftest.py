@@ -170,7 +170,8 @@ async def running(
             registry = Registry(Store(path), environment or {}, catalog_of, health, CollectorRegistry())
         else:
             registry = Fixed(Configuration(providers, routes or {}), resources, health)
-        servicer = LlmProxyServicer(registry, health, Traffic(CollectorRegistry()), Build("1"), ping_seconds)
+        metrics = CollectorRegistry()
+        servicer = LlmProxyServicer(registry, health, Traffic(metrics), Build("1"), ping_seconds)
         registry.catalog.on_change(servicer.feed.changed)
         server = grpc.aio.server(options=SERVER_OPTIONS)
         health_pb2_grpc.add_HealthServicer_to_server(HealthServicer(health), server)
@@ -181,7 +182,9 @@ async def running(
         try:
             async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
                 stub = llmproxy_pb2_grpc.LlmProxyServiceStub(channel)
-                yield Proxy(f"127.0.0.1:{port}", stub, servicer, registry, health, server)
+                proxy = Proxy(f"127.0.0.1:{port}", stub, servicer, registry, health, server)
+                proxy.metrics = metrics
+                yield proxy
         finally:
             servicer.feed.close()
             await health.close()

@@ -326,6 +326,23 @@ async def test_the_key_is_in_no_log_and_no_error(proxy, upstream, caplog):
     assert not any(KEY in text for text in everything)
 
 
+def spent(proxy, kind):
+    labels = {"provider": "anthropic", "kind": kind}
+    return proxy.metrics.get_sample_value("pulsegate_llmproxy_tokens_total", labels)
+
+
+async def test_tokens_are_counted_streamed_or_not_and_also_of_an_answer_that_broke_off(proxy, upstream, until):
+    upstream.answer(200, json.dumps(MESSAGE).encode())
+    await proxy.answers(BODY)
+    await until(lambda: (spent(proxy, "input"), spent(proxy, "output")) == (1, 1))
+    upstream.stream(START, OPEN, HELLO, CLOSE, DELTA, STOP)
+    await proxy.answers(STREAM)
+    await until(lambda: (spent(proxy, "input"), spent(proxy, "output")) == (2, 4))
+    upstream.stream(START, OPEN, then=cut)
+    await proxy.answers(STREAM)
+    await until(lambda: spent(proxy, "input") == 3)
+
+
 async def test_a_malformed_request_never_reaches_the_provider(proxy, upstream):
     (answer,) = await proxy.answers(b'{"model":"claude-x"}')
     assert (answer.head.status, json.loads(answer.data)["error"]["type"]) == (400, "invalid_request_error")

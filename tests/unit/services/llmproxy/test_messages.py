@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from services.llmproxy.messages import AnswerError, error_event, new_id, parse, redact, text_of
+from services.llmproxy.messages import AnswerError, error_event, new_id, parse, redact, text_of, usage_of
 
 GOOD = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
 
@@ -74,6 +74,22 @@ def test_ids_look_like_anthropics_and_never_repeat():
     ids = {new_id() for _ in range(1000)}
     assert len(ids) == 1000
     assert all(one.startswith("msg_") and len(one) >= 28 for one in ids)
+
+
+@pytest.mark.parametrize(
+    ("event", "data", "expected"),
+    [
+        ("message_start", b'{"message":{"usage":{"input_tokens":3,"new":1}}}', {"input_tokens": 3}),
+        ("message_delta", b'{"usage":{"output_tokens":4,"input_tokens":null}}', {"output_tokens": 4}),
+        ("", b'{"usage":{"input_tokens":1,"output_tokens":2}}', {"input_tokens": 1, "output_tokens": 2}),
+        ("", b'{"error":{}}', {}),
+        ("", b"oops", {}),
+        ("message_start", b"[]", {}),
+        ("content_block_delta", b'{"usage":{"input_tokens":3}}', {}),
+    ],
+)
+def test_token_counts_are_read_where_they_stand(event, data, expected):
+    assert usage_of(event, data) == expected
 
 
 def test_only_text_blocks_have_text():

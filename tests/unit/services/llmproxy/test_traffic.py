@@ -21,6 +21,18 @@ def test_requests_are_counted_by_their_end_and_while_they_run():
     assert registry.get_sample_value("pulsegate_llmproxy_requests_total", torn) == 1
 
 
+def test_tokens_are_counted_by_provider_and_kind():
+    registry = CollectorRegistry()
+    traffic = Traffic(registry)
+    for _ in range(2):
+        traffic.spent("a", {"input_tokens": 3, "cache_read_input_tokens": 2, "output_tokens": -1})
+    counted = {
+        kind: registry.get_sample_value("pulsegate_llmproxy_tokens_total", {"provider": "a", "kind": kind})
+        for kind in ("input", "output", "cache_read_input")
+    }
+    assert counted == {"input": 6, "output": 0, "cache_read_input": 4}
+
+
 def test_latencies_are_those_of_the_latest_requests():
     traffic = Traffic(CollectorRegistry())
     for number in range(2000):
