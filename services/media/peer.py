@@ -24,7 +24,8 @@ from aiortc.rtp import RTCP_PSFB_FIR, RTCP_PSFB_PLI, RTCP_RTPFB_NACK, AnyRtcpPac
 from aiortc.sdp import SessionDescription
 
 from services.media import compat
-from services.media.fanout import Hub, Lane
+from services.media.fanout import Hub
+from services.media.line import Lane
 from services.media.offer import NoCommonCodec, Offer, UnusableOffer
 from services.media.stock import StockTrack
 from services.media.unit import Kind

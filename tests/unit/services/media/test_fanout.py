@@ -4,7 +4,8 @@ import struct
 import pytest
 
 from services.media import fanout
-from services.media.fanout import Hub, Lane, Line
+from services.media.fanout import Hub
+from services.media.line import Lane, Line
 from services.media.unit import Unit
 
 START = b"\x00\x00\x00\x01"
