@@ -400,13 +400,36 @@ def test_an_offer_is_answered_with_201_and_the_place_of_the_session(web, process
     assert (answer.status_code, answer.data) == (201, b"v=0\r\nanswer")
     assert answer.headers["Content-Type"] == "application/sdp"
     assert answer.headers["Location"] == "/session/abc"
-    assert process.asked == [("View", pb.ViewRequest(offer_sdp="v=0\r\n"))]
+    assert process.asked[-1] == ("View", pb.ViewRequest(offer_sdp="v=0\r\n"))
 
 
 def test_a_stream_is_named_in_the_path_and_a_prefix_stays(web, process):
     answer = web.post("/whep/garden", data=OFFER, content_type="application/sdp", base_url="http://x/media")
     assert answer.headers["Location"] == "/media/session/abc"
-    assert process.asked == [("View", pb.ViewRequest(stream="garden", offer_sdp="v=0\r\n"))]
+    assert process.asked[-1] == ("View", pb.ViewRequest(stream="garden", offer_sdp="v=0\r\n"))
+
+
+LOGIN = 'username="icey"; credential="icey"; credential-type="password"'
+STUN = '<stun:stun.l.google.com:19302>; rel="ice-server"'
+
+
+@pytest.mark.parametrize(
+    ("enabled", "host", "told"),
+    [
+        (True, "203.0.113.50", "203.0.113.50:3478"),
+        (True, "0.0.0.0", "play.example:3478"),
+        (True, "2001:db8::1", "[2001:db8::1]:3478"),
+        (False, "203.0.113.50", None),
+    ],
+)
+def test_an_answer_names_the_servers_that_help_through_nat(web, process, enabled, host, told):
+    turn = pb.Turn(enabled=enabled, host=host, port=3478)
+    status = document()
+    status.turn.CopyFrom(turn)
+    process.replicas = [process.replica(status)]
+    answer = web.post("/whep", data=OFFER, content_type="application/sdp", headers={"Host": "play.example:4500"})
+    relays = [f'<turn:{told}?transport={way}>; rel="ice-server"; {LOGIN}' for way in ("udp", "tcp") if told]
+    assert answer.headers.getlist("Link") == [STUN, *relays]
 
 
 def test_a_session_is_deleted_where_it_was_said_to_be(web, process):

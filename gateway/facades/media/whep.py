@@ -1,6 +1,7 @@
 """WHEP: a player posts its offer, plays by the answer, deletes the session."""
 
 from typing import Any, NoReturn
+from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, abort, request
 from werkzeug.exceptions import MethodNotAllowed, NotAcceptable, RequestEntityTooLarge, UnsupportedMediaType
@@ -11,7 +12,9 @@ from gen.media.v1 import media_pb2 as messages
 
 LARGEST_OFFER_BYTES = 64 * 1024
 OFFER_SECONDS = 12.0
+CONFIG_SECONDS = 2.0
 CLOSE_SECONDS = 5.0
+WILDCARDS = ("", "0.0.0.0", "::")  # noqa: S104  recognised, not bound
 
 
 def add_routes(media: Blueprint, backend: Backend[Any], *, cross_origin: bool) -> None:
@@ -34,10 +37,13 @@ def add_routes(media: Blueprint, backend: Backend[Any], *, cross_origin: bool) -
     def view(stream: str = "") -> Response:
         """Answer an offer; the session lives at ``Location`` until it is deleted or the player is gone."""
         asked = messages.ViewRequest(stream=stream, offer_sdp=_offer())
+        config = backend.call(backend.stub.GetConfig, messages.GetConfigRequest(), CONFIG_SECONDS)
         answer = backend.call(backend.stub.View, asked, OFFER_SECONDS)
         response = Response(answer.answer_sdp, 201, content_type=SDP)
         response.autocorrect_location_header = False
         response.headers["Location"] = f"{request.script_root}/session/{answer.session_id}"
+        for link in ice_servers(config, request.host):
+            response.headers.add("Link", link)
         return response
 
     @media.delete("/session/<session_id>", provide_automatic_options=False)
@@ -56,6 +62,21 @@ def add_routes(media: Blueprint, backend: Backend[Any], *, cross_origin: bool) -
     def only_the_end(_session_id: str) -> NoReturn:
         """Refuse trickled candidates and restarts: the answer had every candidate of this server in it."""
         raise MethodNotAllowed(["DELETE", "OPTIONS"])
+
+
+def ice_servers(config: messages.GetConfigResponse, asked_host: str) -> list[str]:
+    """Tell the STUN and TURN servers as the Link headers of RFC 9725, section 4.6."""
+    links = [f'<{url}>; rel="ice-server"' for url in config.stun_urls]
+    if not config.turn.enabled:
+        return links
+    own = urlsplit(f"//{asked_host}").hostname or ""
+    host = own if config.turn.host in WILDCARDS else config.turn.host
+    address = f"[{host}]:{config.turn.port}" if ":" in host else f"{host}:{config.turn.port}"
+    login = f'username="{config.turn_username}"; credential="{config.turn_credential}"; credential-type="password"'
+    return [
+        *links,
+        *(f'<turn:{address}?transport={transport}>; rel="ice-server"; {login}' for transport in ("udp", "tcp")),
+    ]
 
 
 def _offer() -> str:
