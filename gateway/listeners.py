@@ -8,7 +8,7 @@ from functools import partial
 import uvicorn
 
 from gateway.front import Front
-from gateway.protocol import SnapshotProtocol
+from gateway.protocol import Doorstep
 from gateway.snapshots import Snapshots
 from runtime.server import exit_on_bind_failure
 
@@ -22,7 +22,7 @@ class Listeners(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 front,
-                http=partial(SnapshotProtocol, snapshots),  # type: ignore[arg-type]  # called like a class
+                http=partial(Doorstep, snapshots),  # type: ignore[arg-type]  # called like a class
                 lifespan="off",
                 proxy_headers=False,
                 server_header=False,

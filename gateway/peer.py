@@ -1,6 +1,7 @@
 """Who is really calling: the socket's peer, or what a proxy we trust says of it."""
 
 from collections.abc import Collection
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
 Network = IPv4Network | IPv6Network
@@ -19,6 +20,7 @@ def peer(remote: str, forwarded_for: str, trusted: Collection[Network]) -> str:
     return caller
 
 
+@lru_cache(maxsize=1024)
 def is_loopback(host: str) -> bool:
     """Tell whether an address is this machine's own: 127.0.0.0/8, ::1 or the former mapped into IPv6."""
     try:

@@ -1,7 +1,7 @@
 """The HTTP protocol of the listeners: uvicorn's, with probes answered from memory before they are parsed."""
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -9,6 +9,55 @@ from gateway.peer import is_loopback
 from gateway.snapshots import RAW_REQUEST, Snapshots
 
 LONGEST_REMEMBERED = 4096
+
+
+class Doorstep(asyncio.Protocol):
+    """Meets a new connection and answers its first request from memory, or brings it in to uvicorn.
+
+    A probe makes a connection of its own for every question: nothing of uvicorn is set up for one that is answered
+    here. A connection that never asks anything is closed after the keep-alive time.
+    """
+
+    def __init__(self, snapshots: Snapshots, **of_uvicorn: Any) -> None:  # noqa: ANN401  handed on
+        self._snapshots = snapshots
+        self._of_uvicorn = of_uvicorn
+        self._connections: set[Any] = of_uvicorn["server_state"].connections
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Let uvicorn know of the connection, so that it is closed at shutdown."""
+        self._transport = transport
+        self._connections.add(self)
+        seconds = self._of_uvicorn["config"].timeout_keep_alive
+        self._patience = asyncio.get_running_loop().call_later(seconds, transport.close)
+
+    def data_received(self, data: bytes) -> None:
+        """Answer the first request here, or leave it and all others to uvicorn."""
+        transport = cast("asyncio.Transport", self._transport)
+        answer = self._snapshots.get_raw((_place(transport), data))
+        if answer is None:
+            self._bring_in(transport).data_received(data)
+            return
+        transport.write(answer.data)
+        if answer.close:
+            transport.close()
+        else:
+            self._bring_in(transport)
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        """Forget the connection."""
+        self._patience.cancel()
+        self._connections.discard(self)
+
+    def shutdown(self) -> None:
+        """Close, as uvicorn asks of every idle connection."""
+        self._transport.close()
+
+    def _bring_in(self, transport: asyncio.Transport) -> "SnapshotProtocol":
+        self.connection_lost(None)
+        protocol = SnapshotProtocol(self._snapshots, **self._of_uvicorn)
+        protocol.connection_made(transport)
+        transport.set_protocol(protocol)
+        return protocol
 
 
 class SnapshotProtocol(HttpToolsProtocol):
@@ -29,7 +78,9 @@ class SnapshotProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Remember what of the connection decides an answer."""
         super().connection_made(transport)
-        self._place = (self.server, bool(self.client and is_loopback(self.client[0])))
+        self._place = _place(transport)
+        self._answered_at = self.loop.time()
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
     def data_received(self, data: bytes) -> None:
         """Answer from memory or let uvicorn parse."""
@@ -68,3 +119,8 @@ class SnapshotProtocol(HttpToolsProtocol):
             )
         else:
             super().timeout_keep_alive_handler()
+
+
+def _place(transport: asyncio.Transport) -> tuple[Any, bool]:
+    """Tell what of a connection decides an answer: the listener, and whether the peer is loopback."""
+    return transport.get_extra_info("sockname")[:2], is_loopback(transport.get_extra_info("peername")[0])

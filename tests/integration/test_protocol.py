@@ -26,7 +26,7 @@ def version():
 
 
 @pytest.fixture
-async def port(version):
+async def server(version):
     """A listener whose Flask view counts how often it ran."""
     app, runs = Flask("thing", static_folder=None), itertools.count()
 
@@ -39,17 +39,13 @@ async def port(version):
         return jsonify(run=next(runs), query=request.query_string.decode())
 
     bound = bind("thing", "127.0.0.1", 0)
-    number = bound.getsockname()[1]
     snapshots = Snapshots(lambda: version.number, lambda: 7.0)
-    front = Front(
-        {number: Site("thing", Bridge(app, 1000), frozenset({"/api/status"}))},
-        0,
-        snapshots,
-        Metrics(CollectorRegistry()),
-    )
+    site = Site("thing", Bridge(app, 1000), frozenset({"/api/status"}))
+    front = Front({bound.getsockname()[1]: site}, 0, snapshots, Metrics(CollectorRegistry()))
     server = Listeners(front, snapshots, grace_seconds=5)
+    server.port = bound.getsockname()[1]
     serving = asyncio.create_task(server.serve(sockets=[bound]))
-    yield number
+    yield server
     server.should_exit = True
     await serving
 
@@ -76,11 +72,11 @@ class Client:
 
 
 @pytest.fixture
-async def connect(port):
+async def connect(server):
     clients = []
 
     async def connect():
-        clients.append(Client(*await asyncio.open_connection("127.0.0.1", port)))
+        clients.append(Client(*await asyncio.open_connection("127.0.0.1", server.port)))
         return clients[-1]
 
     yield connect
@@ -171,3 +167,36 @@ async def test_garbage_is_refused_and_leaves_others_alone(connect):
     async with asyncio.timeout(5):
         assert (await client.reader.read()).startswith(b"HTTP/1.1 400")
     assert (await other.ask(GET))[1] == b'{"run":0}\n'
+
+
+async def test_a_new_connection_goes_on_after_an_answer_from_memory(connect):
+    await (await connect()).ask(GET)
+    client = await connect()
+    assert (await client.ask(GET))[1] == b'{"run":0}\n'
+    assert (await client.ask(OTHER))[1] == b'{"query":"","run":1}\n'
+    assert (await client.ask(GET))[1] == b'{"run":0}\n'
+
+
+async def test_connections_that_ask_nothing_do_not_hold_up_a_shutdown(connect, server):
+    silent, idle = await connect(), await connect()
+    await idle.ask(GET)
+    server.should_exit = True
+    async with asyncio.timeout(5):
+        assert await silent.reader.read() == b""
+        assert await idle.reader.read() == b""
+
+
+async def test_a_connection_that_asks_nothing_is_closed(connect, server):
+    server.config.timeout_keep_alive = 0.05
+    silent = await connect()
+    async with asyncio.timeout(5):
+        assert await silent.reader.read() == b""
+
+
+async def test_a_connection_that_was_answered_is_closed_once_idle(connect, server):
+    await (await connect()).ask(GET)
+    server.config.timeout_keep_alive = 0.05
+    client = await connect()
+    await client.ask(GET)
+    async with asyncio.timeout(5):
+        assert await client.reader.read() == b""
