@@ -44,6 +44,7 @@ async def run(settings: GatewaySettings) -> None:
         monitor = Monitor(
             [Watched(one.name, settings.target(one.name), one.components, one.watch_status) for one in FACADES],
             settings.freshness_seconds,
+            certificates=settings.certificates,
         )
         history = History()
         monitor.on_change(history.observe)
@@ -52,7 +53,8 @@ async def run(settings: GatewaySettings) -> None:
 
         sites, exposed = {}, []
         for facade in FACADES:
-            backend = Backend(facade.name, settings.target(facade.name), facade.stub, monitor)
+            target = settings.target(facade.name)
+            backend = Backend(facade.name, target, facade.stub, monitor, settings.certificates)
             resources.push_async_callback(backend.close)
             app = create_app(
                 facade.name, facade.create_blueprint(backend, settings), facade.error_response, settings.max_body_bytes

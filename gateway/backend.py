@@ -10,6 +10,7 @@ import structlog
 from gateway import bridge, channel
 from gateway.errors import BackendError
 from gateway.monitor import Monitor, Picture
+from runtime.tls import CertificateFiles
 
 Stub = TypeVar("Stub")
 Response = TypeVar("Response")
@@ -22,11 +23,18 @@ Streaming = Callable[..., Any]
 class Backend(Generic[Stub]):
     """Calls to one backend, each with a deadline, over one balanced channel made on the running loop."""
 
-    def __init__(self, name: str, target: str, stub: Callable[[grpc.aio.Channel], Stub], monitor: Monitor) -> None:
+    def __init__(
+        self,
+        name: str,
+        target: str,
+        stub: Callable[[grpc.aio.Channel], Stub],
+        monitor: Monitor,
+        certificates: CertificateFiles | None = None,
+    ) -> None:
         self.name = name
         self._monitor = monitor
         self._loop = asyncio.get_running_loop()
-        self._channel = channel.open_balanced(target)
+        self._channel = channel.open_balanced(target, certificates)
         self.stub = stub(self._channel)
 
     @property

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 
 import grpc
 
+from runtime.tls import CertificateFiles
+
 # Measured: without ping_timeout_ms a frozen peer is never noticed, whatever keepalive_timeout_ms says.
 _OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.keepalive_time_ms", 1000),
@@ -42,15 +44,29 @@ _SERVICE_CONFIG: Mapping[str, object] = {
 }
 
 
-def open_balanced(target: str) -> grpc.aio.Channel:
+def open_balanced(target: str, certificates: CertificateFiles | None = None) -> grpc.aio.Channel:
     """Open the channel for data calls: every serving replica behind the target in turn."""
-    options = (*_OPTIONS, ("grpc.service_config", json.dumps(_SERVICE_CONFIG)))
-    return grpc.aio.insecure_channel(_uri(target), options=options)
+    return _open(_uri(target), target, certificates, ("grpc.service_config", json.dumps(_SERVICE_CONFIG)))
 
 
-def open_direct(address: str) -> grpc.aio.Channel:
-    """Open a channel to one replica, whatever it says of its health."""
-    return grpc.aio.insecure_channel(address, options=(*_OPTIONS, ("grpc.use_local_subchannel_pool", 1)))
+def open_direct(address: str, target: str, certificates: CertificateFiles | None = None) -> grpc.aio.Channel:
+    """Open a channel to one replica of a target, whatever it says of its health."""
+    return _open(address, target, certificates, ("grpc.use_local_subchannel_pool", 1))
+
+
+def host(target: str) -> str:
+    """Tell the name in a target, which every replica's certificate must carry; of several the first."""
+    return addresses(target)[0].removeprefix("dns:").lstrip("/").rpartition(":")[0].strip("[]")
+
+
+def _open(
+    uri: str, target: str, certificates: CertificateFiles | None, option: tuple[str, str | int]
+) -> grpc.aio.Channel:
+    options: list[tuple[str, str | int]] = [*_OPTIONS, option]
+    if certificates is None:
+        return grpc.aio.insecure_channel(uri, options=options)
+    options.append(("grpc.ssl_target_name_override", host(target)))  # a replica is dialled by its address
+    return grpc.aio.secure_channel(uri, certificates.client_credentials(), options=options)
 
 
 def addresses(target: str) -> list[str]:

@@ -17,6 +17,7 @@ from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from gateway import channel, replicas
+from runtime.tls import CertificateFiles
 
 READINESS = ""
 LIVENESS = "liveness"
@@ -118,12 +119,14 @@ class Monitor:
         freshness_seconds: float = 2.0,
         resolve_seconds: float = 2.0,
         resolve: Callable[[str], Awaitable[list[str]]] = replicas.resolve,
+        certificates: CertificateFiles | None = None,
     ) -> None:
         self.version = 0
         self.transitions: Counter[tuple[str, str]] = Counter()
         self._freshness_seconds = freshness_seconds
         self._resolve_seconds = resolve_seconds
         self._resolve = resolve
+        self._certificates = certificates
         self._backends = {backend.name: backend for backend in backends}
         self._replicas: dict[str, dict[str, Replica]] = {name: {} for name in self._backends}
         self._changed = asyncio.Event()
@@ -216,7 +219,7 @@ class Monitor:
         retry_seconds = FIRST_RETRY_SECONDS
         while True:
             sighting = _Sighting(backend, address, self._freshness_seconds, self._record)
-            async with channel.open_direct(address) as direct:
+            async with channel.open_direct(address, backend.target, self._certificates) as direct:
                 error = await sighting.last(direct)
             if sighting.complete:
                 retry_seconds = FIRST_RETRY_SECONDS

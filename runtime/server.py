@@ -16,6 +16,7 @@ from grpc_reflection.v1alpha import reflection
 from runtime.health import Health, HealthServicer
 from runtime.requests import RequestIdInterceptor
 from runtime.settings import BackendSettings
+from runtime.tls import CertificateFiles
 
 BIND_EXIT = 4
 
@@ -58,7 +59,7 @@ async def serve(
     reflection.enable_server_reflection([*services, reflection.SERVICE_NAME], server)
     _export_metrics(settings.metrics_address, health)
     await health.start()
-    port = _bind(server, settings.address)
+    port = _bind(server, settings.address, settings.certificates)
     await server.start()
     log.info("listening", extra={"address": f"{settings.address.rpartition(':')[0]}:{port}", "services": services})
     await stopping.wait()
@@ -93,11 +94,13 @@ def stop_signal() -> asyncio.Event:
     return stopping
 
 
-def _bind(server: grpc.aio.Server, address: str) -> int:
+def _bind(server: grpc.aio.Server, address: str, certificates: CertificateFiles | None) -> int:
     try:
         host, _, port = address.rpartition(":")
         with socket.create_server((host.strip("[]"), int(port)), family=_family(host)):
             pass  # asked first because gRPC says why only in its own log, in its own format
+        if certificates:
+            return server.add_secure_port(address, certificates.server_credentials())
         return server.add_insecure_port(address)
     except (OSError, ValueError, RuntimeError) as error:
         raise exit_on_bind_failure("gRPC", address, error) from None

@@ -10,12 +10,13 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from runtime import logs
+from runtime.tls import CertificateFiles, certificate_files
 
 USAGE_EXIT = 2
 FILE_EXIT = 3
@@ -38,6 +39,19 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe line to log")
     drain_seconds: float = Field(0.5, ge=0, description="time to say NOT_SERVING before refusing calls")
     grace_seconds: float = Field(10.0, ge=0, description="time running calls get to end at shutdown")
+    grpc_certificate: str = Field("", description="PEM file of the certificate for gRPC; empty for plaintext")
+    grpc_key: str = Field("", description="PEM file of its key")
+    grpc_authority: str = Field("", description="PEM file of the authority the other side's certificate must be of")
+
+    @property
+    def certificates(self) -> CertificateFiles | None:
+        """The files of gRPC's certificates; None means plaintext."""
+        return certificate_files(self.grpc_certificate, self.grpc_key, self.grpc_authority)
+
+    @model_validator(mode="after")
+    def _certificates_are_complete(self) -> Self:
+        certificate_files(self.grpc_certificate, self.grpc_key, self.grpc_authority)
+        return self
 
 
 class BackendSettings(Settings):
