@@ -56,6 +56,9 @@ async def run(settings: GatewaySettings) -> None:
             target = settings.target(facade.name)
             backend = Backend(facade.name, target, facade.stub, monitor, settings.certificates)
             resources.push_async_callback(backend.close)
+            if settings.certificates:
+                following = asyncio.create_task(backend.follow(settings.certificates))
+                resources.callback(following.cancel)
             app = create_app(
                 facade.name, facade.create_blueprint(backend, settings), facade.error_response, settings.max_body_bytes
             )

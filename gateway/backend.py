@@ -20,6 +20,9 @@ Streaming = Callable[..., Any]
 """A stub's method that answers a stream; its call object is what grpc.aio makes it."""
 
 
+LONGEST_CALL_SECONDS = 600.0
+
+
 class Backend(Generic[Stub]):
     """Calls to one backend, each with a deadline, over one balanced channel made on the running loop."""
 
@@ -34,8 +37,22 @@ class Backend(Generic[Stub]):
         self.name = name
         self._monitor = monitor
         self._loop = asyncio.get_running_loop()
-        self._channel = channel.open_balanced(target, certificates)
-        self.stub = stub(self._channel)
+        self._target, self._make_stub, self._certificates = target, stub, certificates
+        self._open()
+
+    def _open(self) -> None:
+        self._channel = channel.open_balanced(self._target, self._certificates)
+        self.stub = self._make_stub(self._channel)
+
+    async def follow(self, certificates: CertificateFiles, interval_seconds: float = 10.0) -> None:
+        """Go over to a new channel whenever the files change; running calls end on the old one.
+
+        A channel keeps the certificate it was opened with, which would be refused once that has expired.
+        """
+        async for _ in certificates.changes(interval_seconds):
+            before = self._channel
+            self._open()
+            await before.close(LONGEST_CALL_SECONDS)
 
     @property
     def picture(self) -> Picture:

@@ -219,8 +219,11 @@ class Monitor:
         retry_seconds = FIRST_RETRY_SECONDS
         while True:
             sighting = _Sighting(backend, address, self._freshness_seconds, self._record)
-            async with channel.open_direct(address, backend.target, self._certificates) as direct:
-                error = await sighting.last(direct)
+            try:
+                async with channel.open_direct(address, backend.target, self._certificates) as direct:
+                    error = await sighting.last(direct)
+            except OSError as unreadable:  # a certificate that is just being replaced
+                error = f"certificate {unreadable.filename}: {unreadable.strerror}"
             if sighting.complete:
                 retry_seconds = FIRST_RETRY_SECONDS
             self._record(backend, Replica(address, last_error=error, judged=True))

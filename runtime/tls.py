@@ -1,6 +1,9 @@
 """Certificates as files that are replaced while the process runs."""
 
+import asyncio
+import contextlib
 import logging
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +31,9 @@ class CertificateFiles:
         """
         follow = _Follower(self)
         return grpc.dynamic_ssl_server_credentials(
-            follow.configuration(), follow, require_client_authentication=self.authority is not None
+            follow.configuration(),
+            follow,  # type: ignore[arg-type]  # the stubs do not know that None means unchanged
+            require_client_authentication=self.authority is not None,
         )
 
     def server_configuration(self) -> grpc.ServerCertificateConfiguration:
@@ -40,6 +45,17 @@ class CertificateFiles:
         """Tell apart two states of the files; a mounted Secret changes them by moving a link."""
         files = [self.certificate, self.key, *([self.authority] if self.authority else [])]
         return tuple(part for file in files for part in (file.stat().st_ino, file.stat().st_mtime_ns))
+
+    async def changes(self, interval_seconds: float) -> AsyncIterator[None]:
+        """Yield whenever the files were replaced, looking that often; while one is missing nothing has changed."""
+        seen = self.mark()
+        while True:
+            await asyncio.sleep(interval_seconds)
+            with contextlib.suppress(OSError):
+                if (mark := self.mark()) != seen:
+                    self.client_credentials()  # readable, all of them
+                    seen = mark
+                    yield
 
     def _trusted(self) -> bytes | None:
         return self.authority.read_bytes() if self.authority else None
@@ -69,9 +85,11 @@ class _Follower:
 
 
 def certificate_files(certificate: str, key: str, authority: str) -> CertificateFiles | None:
-    """Make one of what settings say; none without a certificate. Raises ValueError for a certificate without a key."""
+    """Make one of what settings say; none without a certificate. Raises ValueError for what cannot be used."""
     if bool(certificate) != bool(key):
         raise ValueError("a certificate and its key belong together")
+    if missing := [file for file in (certificate, key, authority) if file and not Path(file).is_file()]:
+        raise ValueError(f"there is no file {missing[0]}")
     if not certificate:
         return None
     return CertificateFiles(Path(certificate), Path(key), Path(authority) if authority else None)

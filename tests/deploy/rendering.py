@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 CHART = ROOT / "deploy" / "helm"
 CI_VALUES = sorted((CHART / "ci").glob("*-values.yaml"))
 COMPONENT = "app.kubernetes.io/component"
-APIS = ["monitoring.coreos.com/v1", "gateway.networking.k8s.io/v1"]
+APIS = ["cert-manager.io/v1", "monitoring.coreos.com/v1", "gateway.networking.k8s.io/v1"]
 
 Manifest = dict[str, Any]
 

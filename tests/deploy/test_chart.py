@@ -7,8 +7,10 @@ import pytest
 from pydantic import AliasChoices
 
 from deploy.container import settings_class
+from gateway import channel
 from gateway.facades import FACADES
 from gateway.settings import GatewaySettings
+from runtime import healthcheck
 from runtime.settings import load
 from services.llmproxy import configuration
 from services.llmproxy.presets import PRESETS
@@ -127,6 +129,32 @@ def test_exec_probes_run_the_health_check_and_leave_it_time_to_say_why(render):
             assert f"-service={service}" in command
             given = sum(int(part.partition("=")[2][:-1]) for part in command if "timeout=" in part)
             assert 0 < given < probe["timeoutSeconds"]
+
+
+def test_certificates_are_given_to_both_sides_and_to_the_health_checks(render):
+    rendered = render({}, CI["tls"])
+    for process in PROCESSES:
+        mounts = {one["name"]: one["mountPath"] for one in rendered.container(process)["volumeMounts"]}
+        told = rendered.variables(process)
+        for key, file in (("CERTIFICATE", "tls.crt"), ("KEY", "tls.key"), ("AUTHORITY", "ca.crt")):
+            assert told[f"PULSEGATE_{process.upper()}_GRPC_{key}"] == f"{mounts['tls']}/{file}"
+        secret = "converter-certificate" if process == "converter" else f"pg-pulsegate-{process}-tls"
+        assert {"name": "tls", "secret": {"secretName": secret}} in pod(rendered, process)["volumes"]
+        certificate = rendered.one("Certificate", f"pg-pulsegate-{process}")["spec"]
+        assert certificate["secretName"] == secret
+        assert certificate["usages"] == ["server auth", "client auth"]
+    for backend in BACKENDS:
+        (name,) = rendered.one("Certificate", f"pg-pulsegate-{backend}")["spec"]["dnsNames"]
+        target = rendered.variables("gateway")[f"PULSEGATE_GATEWAY_{backend.upper()}_TARGET"]
+        assert channel.host(target) == name  # the gateway expects the name that is in the certificate
+        probe = rendered.container(backend)["livenessProbe"]["exec"]["command"]
+        test = rendered.one("Pod", f"pg-pulsegate-{backend}-test")["spec"]
+        for flags in (probe[2:], test["containers"][0]["args"]):
+            options = healthcheck.parse(flags)
+            healthcheck.validate(options)
+            assert options.tls
+            assert options.tls_server_name == name
+        assert test["volumes"][0]["name"] == "tls"
 
 
 def test_custom_probes_are_used_as_they_are(render):

@@ -13,7 +13,7 @@ from referencing import Registry, Resource
 from tests.deploy.rendering import CHART, CI_VALUES, ROOT, Helm, Manifest, run
 
 MINORS = range(30, 38)
-SERVED_BY_CRDS = {"GRPCRoute", "HTTPRoute", "PrometheusRule", "ServiceMonitor"}
+SERVED_BY_CRDS = {"Certificate", "GRPCRoute", "HTTPRoute", "PrometheusRule", "ServiceMonitor"}
 
 
 @pytest.mark.parametrize("values", CI_VALUES, ids=lambda path: path.name)

@@ -61,6 +61,10 @@ REFUSED_BY_TEMPLATE = {
         {"backends": {"media": {"replicas": 2, "storage": {"claim": {"enabled": True}}}}},
         "ReadWriteOnce serves one pod only",
     ),
+    "certificates of no issuer": (
+        {"tls": {"enabled": True, "certManager": {"enabled": True}}},
+        "tls.certManager.issuerRef.name",
+    ),
     "a host for a façade that is none": (
         {"ingress": {"enabled": True, "hosts": {"web": "a.example"}}},
         "web is not one of the gateway's ports",
@@ -95,6 +99,7 @@ def test_a_shutdown_that_just_fits_is_taken(helm4: Helm):
         {"monitoring": {"serviceMonitor": {"enabled": True}}},
         {"monitoring": {"prometheusRule": {"enabled": True}}},
         {"httpRoute": {"enabled": True}},
+        {"tls": {"enabled": True, "certManager": {"enabled": True, "issuerRef": {"name": "own"}}}},
         {"grpcRoute": {"enabled": True}},
     ],
     ids=json.dumps,

@@ -15,6 +15,7 @@ from cryptography.x509.oid import NameOID
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from gateway import channel
+from gateway.backend import Backend
 from gateway.monitor import Monitor, Watched
 from runtime import healthcheck
 from runtime.health import Health, HealthServicer
@@ -131,6 +132,23 @@ async def test_a_replaced_certificate_counts_without_a_restart(authority, serve,
     assert await seen_by_a_gateway(port, client) == "SERVING"
 
 
+async def test_the_gateway_goes_over_to_a_new_channel_when_its_certificate_is_replaced(
+    authority, serve, tmp_path, until
+):
+    port = await serve(authority.files(tmp_path / "backend", "localhost"))
+    files = authority.files(tmp_path / "gateway", "gateway")
+    backend = Backend("news", f"localhost:{port}", health_pb2_grpc.HealthStub, Monitor([]), files)
+    first = backend.stub
+    assert (await first.Check(health_pb2.HealthCheckRequest(), timeout=5)).status
+    following = asyncio.create_task(backend.follow(files, interval_seconds=0.01))
+    await asyncio.sleep(0)
+    authority.files(tmp_path / "gateway", "gateway", "renewed")
+    await until(lambda: backend.stub is not first)
+    assert (await backend.stub.Check(health_pb2.HealthCheckRequest(), timeout=5)).status
+    following.cancel()
+    await backend.close()
+
+
 async def test_a_certificate_that_vanishes_leaves_the_last_one_in_use(authority, serve, tmp_path):
     port = await serve(authority.files(tmp_path / "backend", "localhost"))
     client = authority.files(tmp_path / "gateway", "gateway")
@@ -143,6 +161,18 @@ async def test_the_monitor_reaches_a_backend_with_certificates(authority, serve,
     backend = Watched("news", f"localhost:{port}", (), one_document)
     monitor = Monitor([backend], certificates=authority.files(tmp_path / "gateway", "gateway"))
     monitor.start()
+    await until(lambda: monitor.picture("news").serving())
+    await monitor.close()
+
+
+async def test_the_monitor_survives_a_certificate_that_is_missing_for_a_moment(authority, serve, tmp_path, until):
+    port = await serve(authority.files(tmp_path / "backend", "localhost"))
+    files = authority.files(tmp_path / "gateway", "gateway")
+    files.key.rename(tmp_path / "away")
+    monitor = Monitor([Watched("news", f"localhost:{port}", (), one_document)], certificates=files)
+    monitor.start()
+    await until(lambda: "tls.key" in "".join(replica.last_error for replica in monitor.picture("news").replicas))
+    (tmp_path / "away").rename(files.key)
     await until(lambda: monitor.picture("news").serving())
     await monitor.close()
 
@@ -161,3 +191,8 @@ def test_a_certificate_without_its_key_is_refused():
     assert certificate_files("", "", "") is None
     with pytest.raises(ValueError, match="belong together"):
         certificate_files("tls.crt", "", "ca.crt")
+
+
+def test_a_certificate_that_is_not_there_is_refused_by_name(tmp_path):
+    with pytest.raises(ValueError, match=r"there is no file .*tls\.crt"):
+        certificate_files(f"{tmp_path}/tls.crt", f"{tmp_path}/tls.key", "")

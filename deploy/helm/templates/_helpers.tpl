@@ -93,7 +93,7 @@ annotations:
 {{- if gt $needed (int64 $s.terminationGracePeriodSeconds) }}
 {{- fail (printf "%s.shutdown: preStopSeconds %v + drainSeconds %v + graceSeconds %v + 5 = %v does not fit into terminationGracePeriodSeconds %v" .name $s.preStopSeconds $s.drainSeconds $s.graceSeconds $needed $s.terminationGracePeriodSeconds) }}
 {{- end }}
-{{- if eq $v.probes.mode "exec" }}
+{{- if eq (include "pulsegate.probeMode" .) "exec" }}
 {{- range $kind := list "startup" "liveness" "readiness" }}
 {{- $probe := get $v.probes $kind }}
 {{- if lt (int $probe.timeoutSeconds) 3 }}{{ fail (printf "%s.probes.%s.timeoutSeconds: mode exec needs 3 or more, or the kubelet kills the check before it can say why" $.name $kind) }}{{ end }}
@@ -114,6 +114,31 @@ annotations:
 {{- end }}
 {{- with $v.storage }}
 {{- if and .claim.enabled (has "ReadWriteOnce" .claim.accessModes) (gt (int (include "pulsegate.fewest" $)) 1) }}{{ fail (printf "backends.%s.storage.claim: ReadWriteOnce serves one pod only; use ReadWriteMany or one replica" $.name) }}{{ end }}
+{{- end }}
+{{- end }}
+
+{{/* How the kubelet asks: it speaks no TLS to a gRPC port, so with certificates the health check runs in the pod. */}}
+{{- define "pulsegate.probeMode" -}}
+{{- if and .root.Values.tls.enabled (eq .values.probes.mode "grpc") }}exec{{ else }}{{ .values.probes.mode }}{{ end }}
+{{- end }}
+
+{{- define "pulsegate.tlsSecret" -}}
+{{ get .root.Values.tls.secrets .name | default (printf "%s-tls" (include "pulsegate.processName" .)) }}
+{{- end }}
+
+{{/* The name in a process's certificate. */}}
+{{- define "pulsegate.serverName" -}}
+{{ include "pulsegate.processName" . }}.{{ .root.Release.Namespace }}.svc.{{ .root.Values.clusterDomain }}
+{{- end }}
+
+{{/* The flags by which the health check proves itself, with the process's own certificate. */}}
+{{- define "pulsegate.healthCheckTls" -}}
+{{- if .root.Values.tls.enabled }}
+- -tls
+- -tls-ca-cert=/etc/pulsegate-tls/ca.crt
+- -tls-client-cert=/etc/pulsegate-tls/tls.crt
+- -tls-client-key=/etc/pulsegate-tls/tls.key
+- -tls-server-name={{ include "pulsegate.serverName" . }}
 {{- end }}
 {{- end }}
 
@@ -150,7 +175,7 @@ annotations:
 
 {{/* Where the gateway finds a backend; takes root, name, port. */}}
 {{- define "pulsegate.target" -}}
-dns:///{{ include "pulsegate.processName" . }}.{{ .root.Release.Namespace }}.svc.{{ .root.Values.clusterDomain }}:{{ .port }}
+dns:///{{ include "pulsegate.serverName" . }}:{{ .port }}
 {{- end }}
 
 {{/* Refuse an object whose kind the cluster does not know; takes root, api, flag. */}}

@@ -6,6 +6,11 @@
 {{- $_ := set .into (printf "%s_LOG_LEVEL" $prefix) $v.logLevel }}
 {{- $_ := set .into (printf "%s_DRAIN_SECONDS" $prefix) (toString $v.shutdown.drainSeconds) }}
 {{- $_ := set .into (printf "%s_GRACE_SECONDS" $prefix) (toString $v.shutdown.graceSeconds) }}
+{{- if .process.root.Values.tls.enabled }}
+{{- $_ := set .into (printf "%s_GRPC_CERTIFICATE" $prefix) "/etc/pulsegate-tls/tls.crt" }}
+{{- $_ := set .into (printf "%s_GRPC_KEY" $prefix) "/etc/pulsegate-tls/tls.key" }}
+{{- $_ := set .into (printf "%s_GRPC_AUTHORITY" $prefix) "/etc/pulsegate-tls/ca.crt" }}
+{{- end }}
 {{- if $v.settings }}{{ $_ := set .into "PULSEGATE_CONFIG" "/etc/pulsegate/settings.json" }}{{ end }}
 {{- if .process.gateway }}
 {{- $_ := set .into (printf "%s_HOST" $prefix) "0.0.0.0" }}
@@ -35,11 +40,12 @@
 {{- define "pulsegate.probeHandler" -}}
 {{- $v := .process.values }}
 {{- $probe := get $v.probes .kind }}
-{{- if eq $v.probes.mode "grpc" }}
+{{- $mode := include "pulsegate.probeMode" .process }}
+{{- if eq $mode "grpc" }}
 grpc:
   port: {{ $v.grpcPort }}
   service: {{ $probe.service }}
-{{- else if eq $v.probes.mode "exec" }}
+{{- else if eq $mode "exec" }}
 {{- $half := div (sub $probe.timeoutSeconds 1) 2 }}
 exec:
   command:
@@ -49,6 +55,7 @@ exec:
     - -service={{ $probe.service }}
     - -connect-timeout={{ $half }}s
     - -rpc-timeout={{ $half }}s
+    {{- include "pulsegate.healthCheckTls" .process | nindent 4 }}
 {{- else }}
 httpGet:
   path: {{ $probe.path }}
@@ -257,6 +264,9 @@ spec:
         {{- toYaml $v.resources | nindent 8 }}
       volumeMounts:
         - {name: tmp, mountPath: /tmp}
+        {{- if .root.Values.tls.enabled }}
+        - {name: tls, mountPath: /etc/pulsegate-tls, readOnly: true}
+        {{- end }}
         {{- if $v.settings }}
         - {name: settings, mountPath: /etc/pulsegate, readOnly: true}
         {{- end }}
@@ -278,6 +288,10 @@ spec:
   volumes:
     - name: tmp
       emptyDir: {sizeLimit: 256Mi}
+    {{- if .root.Values.tls.enabled }}
+    - name: tls
+      secret: {secretName: {{ include "pulsegate.tlsSecret" . }}}
+    {{- end }}
     {{- if $v.settings }}
     - name: settings
       configMap: {name: {{ include "pulsegate.processName" . }}}
