@@ -136,7 +136,7 @@ def _shown(value: object) -> str:
 
 def _problems(settings_class: type[Settings], error: ValidationError) -> list[str]:
     return [
-        f"{settings_class.process}.{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
+        f"{'.'.join(str(part) for part in (settings_class.process, *problem['loc']))}: {problem['msg']}"
         for problem in error.errors()
     ]
 
