@@ -73,6 +73,8 @@ async def assemble(settings: MediaSettings, stack: AsyncExitStack, file: ConfigF
     for name, stream in streams.items():
         await start(stack, stream.run(), f"stream {name}")
     health = Health(SERVICE, _probes(settings, streams))
+    if settings.turn == "auto":
+        await start(stack, _look_for_turn(settings, health), "look-out for TURN")
 
     def on_change() -> None:
         feed.changed()
@@ -127,10 +129,26 @@ def _probes(settings: MediaSettings, streams: dict[str, Stream]) -> list[Probe]:
     if settings.mode == "stream":
         checks = [stream.source.check for stream in streams.values()] or [_no_source]
         probes += [Probe(SOURCE, check, timeout_seconds=5.0) for check in checks]
-    if settings.turn != "false":
-        ask = partial(turn.ask, settings.host, settings.turn_port)
-        probes.append(Probe(TURN, ask, timeout_seconds=1.0, required=False))
+    if settings.turn == "true":
+        probes.append(_turn_probe(settings))
     return probes
+
+
+def _turn_probe(settings: MediaSettings) -> Probe:
+    ask = partial(turn.ask, settings.host, settings.turn_port)
+    return Probe(TURN, ask, timeout_seconds=1.0, required=False)
+
+
+async def _look_for_turn(settings: MediaSettings, health: Health) -> None:
+    """Make a TURN server a part of health once one answers: where none was asked for, none is missing."""
+    while True:
+        try:
+            await turn.ask(settings.host, settings.turn_port)
+        except turn.TurnSilent:
+            await asyncio.sleep(settings.turn_look_seconds)
+        else:
+            await health.add(_turn_probe(settings))
+            return
 
 
 async def _no_source() -> None:
@@ -163,19 +181,22 @@ def configure(arguments: list[str]) -> tuple[MediaSettings, ConfigFile]:
     for warning in file.warnings:
         print(f"Warning: {warning}", file=sys.stderr)  # noqa: T201  for a person at a terminal
     if failure := _cannot_start(settings):
-        raise _exit(PREFLIGHT_EXIT, f"icey-server preflight failed\n  - source: {failure}")
+        raise _exit(PREFLIGHT_EXIT, f"icey-server preflight failed\n  - {failure}")
     return settings, file
 
 
 def _cannot_start(settings: MediaSettings) -> str:
+    """Tell the check that fails and why; empty when the process can do what it is asked to."""
+    if settings.mode != "stream":
+        return f"mode: this version does not {settings.mode} yet; it streams a source to viewers"
     origin = Origin(settings.source)
-    if settings.mode == "stream" and origin.kind == "none":
-        return "stream mode requires --source or media.source"
-    if settings.mode == "stream" and origin.kind == "file" and not origin.remote:
+    if origin.kind == "none":
+        return "source: stream mode requires --source or media.source"
+    if origin.kind == "file" and not origin.remote:
         try:
             must_open(origin.value)
         except SourceMissing as error:
-            return str(error)
+            return f"source: {error}"
     return ""
 
 

@@ -7,6 +7,7 @@ from services.media.origin import Origin
 
 Result = Literal["pass", "warn", "fail"]
 
+NOT_DETECTING = "Vision/speech are configured, but this version detects neither motion nor speech"
 TURN_WITHOUT_ADDRESS = "TURN is enabled without externalIp while binding to a wildcard host"
 _WILDCARDS = ("", "0.0.0.0", "::")  # noqa: S104  recognised, not bound
 
@@ -141,6 +142,8 @@ def _live(facts: Facts) -> list[Check]:
             if facts.turn_error
             else Check("turn_reachable", "pass", "The TURN server answers")
         )
+    if facts.vision or facts.speech:
+        checks.append(Check("detection", "warn", NOT_DETECTING))
     checks.append(Check("media_worker", "pass", "The media process answers"))
     return checks
 
@@ -164,4 +167,6 @@ def _intelligence_warnings(facts: Facts) -> list[str]:
         return [
             "Intelligence stages are only active in stream mode; current config leaves them configured but inactive."
         ]
+    if facts.vision or facts.speech:
+        return [f"{NOT_DETECTING}."]
     return []

@@ -73,6 +73,9 @@ class MediaSettings(BackendSettings):
         description="whether viewers are told to use TURN; auto: while a TURN server answers on host and turn_port",
         validation_alias=_documented("TURN", "turn"),
     )
+    turn_look_seconds: float = Field(
+        5.0, gt=0, description="how often `auto` looks for a TURN server until one has answered"
+    )
     turn_port: int = Field(
         3478,
         ge=1,

@@ -67,9 +67,9 @@ def test_every_documented_value_reaches_its_setting(write, tmp_path):
 
 
 def test_environment_and_flags_win_over_the_file(write, monkeypatch):
-    monkeypatch.setenv("ICEY_MODE", "relay")
+    monkeypatch.setenv("ICEY_SOURCE", "testsrc")
     settings, file = configure(["--icey-config", write(WHOLE), "--peer-id", "flag"])
-    assert (settings.mode, settings.peer_id, settings.peer_name) == ("relay", "flag", "One")
+    assert (settings.source, settings.peer_id, settings.peer_name) == ("testsrc", "flag", "One")
     assert file.found
 
 
@@ -141,6 +141,7 @@ def test_the_default_file_of_another_server_is_left_alone(tmp_path, monkeypatch)
         (["--mode", "other"], 2, "media.mode"),
         (["--turn-port", "70000"], 2, "media.turn_port"),
         (["--source", "none.mp4"], 4, "  - source: Local media source not found: none.mp4"),
+        (["--mode", "record"], 4, "  - mode: this version does not record yet"),
         (["--source="], 4, "  - source: stream mode requires --source or media.source"),
     ],
 )

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from services.media.origin import Origin
-from services.media.preflight import Facts, report
+from services.media.preflight import NOT_DETECTING, Facts, report
 
 FACTS = Facts(
     mode="stream",
@@ -75,6 +75,7 @@ def test_checks_come_in_documented_order():
         ("turn_reachable", {"turn_required": True}, "pass", "The TURN server answers"),
         ("turn_reachable", {"turn_required": True, "turn_error": "x"}, "warn", "The TURN server cannot be reached: x"),
         ("intelligence", {"vision": True}, "pass", "vision=on, speech=off"),
+        ("detection", {"vision": True}, "warn", NOT_DETECTING),
         ("intelligence", {"mode": "record", "speech": True}, "warn", INACTIVE),
         ("record_dir", {"mode": "record", "record_dir_error": "full"}, "fail", "Recordings cannot be written: full"),
         ("record_dir", {"mode": "record"}, "pass", "Recordings can be written"),
@@ -93,6 +94,7 @@ def test_each_check_tells_its_documented_sentence(name, changes, result, detail)
         ({"host": "::"}, (UNSET,)),
         ({"turn_enabled": False}, (OFF,)),
         ({"turn_enabled": False, "mode": "record", "vision": True}, (OFF, IDLE)),
+        ({"vision": True}, (f"{NOT_DETECTING}.",)),
     ],
 )
 def test_documented_warnings_lower_the_status_of_a_ready_server(changes, warnings):
