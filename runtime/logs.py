@@ -1,8 +1,10 @@
 """One JSON object per log line on stderr, carrying the id of the request it belongs to."""
 
+import json
 import logging
 import sys
 
+import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
@@ -28,7 +30,7 @@ def configure(level: str) -> None:
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
                 _in_our_words,
-                structlog.processors.JSONRenderer(ensure_ascii=False, default=str),
+                structlog.processors.JSONRenderer(_as_json),
             ],
         )
     )
@@ -40,6 +42,13 @@ def configure(level: str) -> None:
 def bind_request(request_id: str) -> None:
     """Put the request id on every line this task logs from now on."""
     structlog.contextvars.bind_contextvars(request_id=request_id)
+
+
+def _as_json(event: EventDict, **_of_the_standard_library: object) -> str:
+    try:
+        return orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    except TypeError:  # half a character, or a number beyond 64 bits
+        return json.dumps(event, default=str)
 
 
 def _in_our_words(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

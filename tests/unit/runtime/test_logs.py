@@ -1,6 +1,8 @@
 import json
 import logging
 
+import pytest
+
 from runtime import logs
 
 
@@ -35,3 +37,11 @@ def test_a_traceback_is_part_of_the_line(capsys):
         logging.getLogger("things").exception("unexpected failure")
     line = json.loads(capsys.readouterr().err)
     assert "LookupError: lost" in line["exception"]
+
+
+@pytest.mark.parametrize("value", ["\ud800", 2**70, {1: "one"}, object])
+def test_whatever_is_logged_is_one_line_of_json(capsys, value):
+    logs.configure("info")
+    logging.getLogger("things").info("odd", extra={"value": value})
+    (line,) = capsys.readouterr().err.splitlines()
+    assert json.loads(line)["message"] == "odd"
