@@ -68,7 +68,7 @@ class System:
 
     def started(self, name):
         """Whether the process has said, since its latest start, that it listens."""
-        return self.log(name).read_text().count('"message": "listening"') == self.starts[name]
+        return self.log(name).read_text().count('"message":"listening"') == self.starts[name]
 
     def start_and_wait(self, name):
         self.start(name)

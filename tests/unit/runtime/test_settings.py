@@ -66,5 +66,5 @@ def test_unknown_keys_are_warned_about(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("PULSEGATE_THING_COLOR", "green")
     load(ThingSettings, ["--config", str(file)])
     warned = capsys.readouterr().err
-    assert '"setting": "sise"' in warned
-    assert '"setting": "PULSEGATE_THING_COLOR"' in warned
+    assert '"setting":"sise"' in warned
+    assert '"setting":"PULSEGATE_THING_COLOR"' in warned
