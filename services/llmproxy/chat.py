@@ -259,7 +259,8 @@ class Answer:
             reason = "refusal"
         elif reason == "end_turn" and self._stop_sequence is not None:
             reason = "stop_sequence"
-        return pieces + self.writer.finish(reason, self._stop_sequence if reason == "stop_sequence" else None)
+        stop_sequence = self._stop_sequence if reason == "stop_sequence" else None
+        return pieces + self.writer.finish(reason, stop_sequence, estimated=self.estimated)
 
     def _choice(self, choice: Fields) -> list[Piece]:
         delta = choice.get("delta") or choice.get("message") or {}

@@ -22,6 +22,8 @@ FINISH_REASONS = {
 }
 CHUNK = "chunk"
 """The name under which a chunk travels; it goes out without one."""
+COMMENT = "comment"
+"""The name under which a comment travels, which OpenAI's clients read over."""
 
 
 def to_messages(fields: Fields) -> dict[str, Any]:
@@ -147,11 +149,14 @@ def _output(fields: Fields) -> dict[str, Any]:
 class CompletionsForm:
     """One request of OpenAI's clients: read as Messages, told as chunks or a completion."""
 
+    ping = Piece(COMMENT, b"ping")
+
     def __init__(self) -> None:
         self._id = f"chatcmpl-{new_id()[4:]}"
         self._created = int(time.time())
         self._model = ""
         self._usage: dict[str, int] = {}
+        self._estimated = False
         self._include_usage = False
         self._calls: dict[int, int] = {}
 
@@ -233,6 +238,7 @@ class CompletionsForm:
         return [self._chunk({"tool_calls": [announced]})]
 
     def _end(self, fields: Fields) -> list[Piece]:
+        self._estimated = fields.get("usage_estimated") is True
         self._usage |= {key: value for key, value in (fields.get("usage") or {}).items() if value is not None}
         return [self._chunk({}, FINISH_REASONS.get(str(fields["delta"].get("stop_reason")), "stop"))]
 
@@ -262,7 +268,8 @@ class CompletionsForm:
 
     def _usage_chunk(self) -> Piece:
         frame = self._frame("chat.completion.chunk")
-        return Piece(CHUNK, orjson.dumps({**frame, "choices": [], "usage": self._usage_fields()}))
+        guessed = {"usage_estimated": True} if self._estimated else {}
+        return Piece(CHUNK, orjson.dumps({**frame, "choices": [], "usage": self._usage_fields(), **guessed}))
 
     def _frame(self, kind: str) -> dict[str, Any]:
         return {"id": self._id, "object": kind, "created": self._created, "model": self._model}
@@ -282,6 +289,8 @@ class CompletionsForm:
 
 class MessagesForm:
     """One request of Anthropic's clients, in whose words everything is told already."""
+
+    ping = Piece("ping", b'{"type":"ping"}')
 
     def parse(self, raw: bytes, headers: Mapping[str, str]) -> Request:
         """Read a request."""

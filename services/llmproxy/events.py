@@ -1,6 +1,7 @@
 """An answer told as Anthropic's events, whatever vendor it came from."""
 
 import re
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -35,17 +36,43 @@ class Usage:
 
 
 @dataclass(slots=True)
+class _Said:
+    """Text or a thought that waits for its turn, as deltas ready to be written."""
+
+    kind: str
+    deltas: list[bytes] = field(default_factory=list)
+
+
+@dataclass(slots=True)
 class _Tool:
     """One call of a tool; it is written once its turn has come and its name is known."""
 
     id: str = ""
     name: str = ""
+    told: list[str] = field(default_factory=list)
     waiting: list[str] = field(default_factory=list)
-    index: int = -1
+    begun: bool = False
+    ended: bool = False
+
+    @property
+    def arguments(self) -> str:
+        """Everything that came, told or waiting."""
+        return "".join((*self.told, *self.waiting))
+
+    def complete(self) -> bool:
+        """Tell whether nothing more can come; ``{}`` may still be a placeholder for what comes later."""
+        if self.ended:
+            return True
+        pieces = self.waiting or self.told
+        return bool(pieces) and pieces[-1].rstrip().endswith("}") and _is_filled_object(self.arguments)
 
 
 class Writer:
-    """Turns what a vendor says into events: one block open at a time, indices from 0, never a word twice."""
+    """Turns what a vendor says into events: one block open at a time, indices from 0, never a word twice or lost.
+
+    A block that was closed cannot be opened again, so whatever comes while a call still lacks arguments waits behind
+    that call, in order.
+    """
 
     def __init__(self, model: str, input_tokens: int) -> None:
         self.usage = Usage(input_tokens=input_tokens)
@@ -55,7 +82,7 @@ class Writer:
         self._next = 0
         self._open = ""
         self._tools: dict[object, _Tool] = {}
-        self._writing: object = None
+        self._queue: deque[_Tool | _Said] = deque()
 
     @property
     def calls_tools(self) -> bool:
@@ -94,34 +121,43 @@ class Writer:
 
     def signature(self, signature: str) -> list[Piece]:
         """Sign the thought that is being told; a signature alone makes a block of its own."""
-        pieces = self._enter("thinking", {"type": "thinking", "thinking": "", "signature": ""})
-        delta = {"type": "signature_delta", "signature": signature}
-        return [*pieces, self._delta(orjson.dumps(delta))]
+        return self._wait("thinking", orjson.dumps({"type": "signature_delta", "signature": signature}))
 
     def tool(self, key: object, tool_id: str, name: str) -> list[Piece]:
         """Announce a call, or complete its announcement; ``key`` tells it from the others."""
-        tool = self._tools.setdefault(key, _Tool())
+        tool = self._tools.get(key)
+        if tool is None:
+            tool = self._tools[key] = _Tool()
+            self._queue.append(tool)
         tool.id = tool.id or _TOOL_ID.sub("_", tool_id)
         tool.name = tool.name or name
-        return self._write_tool(key)
+        return self._advance()
 
     def arguments(self, key: object, text: str) -> list[Piece]:
-        """Tell a piece of a call's arguments; the pieces of another call wait until this one is done."""
+        """Tell a piece of a call's arguments; raises ``AnswerError`` for one behind what was complete and closed."""
         tool = self._tools[key]
+        if tool.ended:
+            if text.strip() and text.strip() != tool.arguments.strip():  # some vendors end by saying all of it again
+                raise AnswerError(502, "The provider went on with a finished call", code="provider_error")
+            return []
         self.characters += len(text)
         if text:
             tool.waiting.append(text)
-        return self._write_tool(key)
+        return self._advance()
 
     def end_tool(self) -> list[Piece]:
         """Close the call that is being told: nothing more of it will come."""
-        return self._close() if self._open == "tool_use" else []
+        if self._queue and isinstance(self._queue[0], _Tool):
+            self._queue[0].ended = True
+        return self._advance()
 
-    def finish(self, stop_reason: str, stop_sequence: str | None = None) -> list[Piece]:
-        """Tell the end: every waiting call, then reason, usage and ``message_stop``."""
-        pieces = self.start() + self._flush_tools() + self._close()
+    def finish(self, stop_reason: str, stop_sequence: str | None = None, *, estimated: bool = False) -> list[Piece]:
+        """Tell the end: everything that waits, then reason, usage, whether that was guessed, and ``message_stop``."""
+        pieces = self.start() + self._advance(at_end=True) + self._close()
         delta = {"stop_reason": stop_reason, "stop_sequence": stop_sequence}
-        end = {"type": "message_delta", "delta": delta, "usage": self.usage.fields()}
+        end: dict[str, object] = {"type": "message_delta", "delta": delta, "usage": self.usage.fields()}
+        if estimated:
+            end["usage_estimated"] = True
         pieces.append(Piece("message_delta", orjson.dumps(end)))
         pieces.append(Piece("message_stop", b'{"type":"message_stop"}'))
         return pieces
@@ -134,22 +170,62 @@ class Writer:
         if not text:
             return []
         self.characters += len(text)
-        block = {"type": "text", "text": ""} if kind == "text" else {"type": kind, kind: "", "signature": ""}
-        pieces = self._enter(kind, block)
-        pieces.append(self._delta(b'{"type":"%s","%s":%s}' % (delta, kind.encode(), orjson.dumps(text))))
+        return self._wait(kind, b'{"type":"%s","%s":%s}' % (delta, kind.encode(), orjson.dumps(text)))
+
+    def _wait(self, kind: str, delta: bytes) -> list[Piece]:
+        """Queue a delta behind what waits already; usually nothing does and it is told at once."""
+        last = self._queue[-1] if self._queue else None
+        if isinstance(last, _Said) and last.kind == kind:
+            last.deltas.append(delta)
+        else:
+            self._queue.append(_Said(kind, [delta]))
+        return self._advance()
+
+    def _advance(self, *, at_end: bool = False) -> list[Piece]:
+        """Tell what has its turn; a call keeps it until it is complete or, finally, until nothing else can come."""
+        pieces: list[Piece] = []
+        while self._queue:
+            first = self._queue[0]
+            if isinstance(first, _Said):
+                pieces += self._write(first)
+            else:
+                pieces += self._write_tool(first)
+                wanted = at_end or len(self._queue) > 1
+                if not (first.ended or (wanted and (at_end or first.complete()))):
+                    break
+                first.ended = True
+                pieces += self._close() if first.begun else []
+            self._queue.popleft()
         return pieces
 
-    def _enter(self, kind: str, block: Mapping[str, Any]) -> list[Piece]:
-        """Make sure that a block of this kind is open, after all calls that were announced before it."""
-        if self._open == kind:
-            return []
-        pieces = self.start() + self._flush_tools() + self._close()
-        self._open = kind
-        return [*pieces, self._open_block(block)]
+    def _write(self, said: _Said) -> list[Piece]:
+        pieces: list[Piece] = []
+        if self._open != said.kind:
+            block = {"type": "text", "text": ""}
+            if said.kind == "thinking":
+                block = {"type": "thinking", "thinking": "", "signature": ""}
+            pieces += self._open_block(said.kind, block)
+        return pieces + [self._delta(delta) for delta in said.deltas]
 
-    def _open_block(self, block: Mapping[str, Any]) -> Piece:
+    def _write_tool(self, tool: _Tool) -> list[Piece]:
+        if not tool.name:
+            return []
+        pieces: list[Piece] = []
+        if not tool.begun:
+            tool.begun = True
+            block = {"type": "tool_use", "id": tool.id or f"toolu_{new_id()[4:]}", "name": tool.name, "input": {}}
+            pieces += self._open_block("tool_use", block)
+        for text in tool.waiting:
+            pieces.append(self._delta(b'{"type":"input_json_delta","partial_json":%s}' % orjson.dumps(text)))
+        tool.told += tool.waiting
+        tool.waiting.clear()
+        return pieces
+
+    def _open_block(self, kind: str, block: Mapping[str, Any]) -> list[Piece]:
+        pieces = self.start() + self._close()
+        self._open = kind
         start = {"type": "content_block_start", "index": self._next, "content_block": block}
-        return Piece("content_block_start", orjson.dumps(start))
+        return [*pieces, Piece("content_block_start", orjson.dumps(start))]
 
     def _delta(self, delta: bytes) -> Piece:
         return Piece(
@@ -161,32 +237,16 @@ class Writer:
             return []
         stop = Piece("content_block_stop", b'{"type":"content_block_stop","index":%d}' % self._next)
         self._open = ""
-        self._writing = None
         self._next += 1
         return [stop]
 
-    def _write_tool(self, key: object) -> list[Piece]:
-        tool = self._tools[key]
-        if not tool.name or (self._open == "tool_use" and self._writing != key):
-            return []
-        pieces: list[Piece] = []
-        if tool.index < 0:
-            pieces += self.start() + self._close()
-            self._open, self._writing, tool.index = "tool_use", key, self._next
-            block = {"type": "tool_use", "id": tool.id or f"toolu_{new_id()[4:]}", "name": tool.name, "input": {}}
-            pieces.append(self._open_block(block))
-        if tool.index == self._next:  # a block that was closed cannot be written to again
-            for text in tool.waiting:
-                pieces.append(self._delta(b'{"type":"input_json_delta","partial_json":%s}' % orjson.dumps(text)))
-            tool.waiting.clear()
-        return pieces
 
-    def _flush_tools(self) -> list[Piece]:
-        pieces: list[Piece] = []
-        for key, tool in self._tools.items():
-            if tool.index < 0 and tool.name:
-                pieces += self._close() + self._write_tool(key)
-        return pieces
+def _is_filled_object(text: str) -> bool:
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return False
+    return isinstance(value, dict) and bool(value)
 
 
 def collect(pieces: Iterable[Piece]) -> bytes:

@@ -191,7 +191,7 @@ class Answer:
         if self.estimated:
             self.writer.usage.output_tokens = -(-self.writer.characters // CHARACTERS_PER_TOKEN)
         reason = "tool_use" if self._calls else STOP_REASONS.get(self._finish_reason, "end_turn")
-        return self._end_thought("") + self.writer.finish(reason)
+        return self._end_thought("") + self.writer.finish(reason, estimated=self.estimated)
 
     def _part(self, part: Fields) -> list[Piece]:
         signature = str(part.get("thoughtSignature") or "")

@@ -34,7 +34,6 @@ from services.llmproxy.traffic import Traffic
 
 SERVICE = "llmproxy.v1.LlmProxyService"
 PING_SECONDS = 12.0  # many a proxy on the way gives a silent stream up after a minute or less
-PING = pb.CreateMessageResponse(event="ping", data=b'{"type":"ping"}')
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 log = logging.getLogger(__name__)
@@ -72,7 +71,7 @@ class LlmProxyServicer(llmproxy_pb2_grpc.LlmProxyServiceServicer):
         form = CompletionsForm() if completions else MessagesForm()
         started = monotonic()
         provider, outcome = "", "cancelled"
-        silence = _Silence(context, self._ping_seconds)
+        silence = _Silence(context, _response(None, [form.ping]), self._ping_seconds)
         self._traffic.began()
         usage: dict[str, int] = {}
         try:
@@ -96,7 +95,7 @@ class LlmProxyServicer(llmproxy_pb2_grpc.LlmProxyServiceServicer):
                         continue
                     async with silence.broken():
                         yield _response(head, told)
-                    if head is not None and told[0].event and not completions:
+                    if head is not None and told[0].event:
                         silence.watch()
                     head = None
         except AnswerError as error:
@@ -331,9 +330,13 @@ class _Silence:
     """Puts a ping into a stream that has been silent for a while; never into a write that is under way."""
 
     def __init__(
-        self, context: grpc.aio.ServicerContext[pb.CreateMessageRequest, pb.CreateMessageResponse], seconds: float
+        self,
+        context: grpc.aio.ServicerContext[pb.CreateMessageRequest, pb.CreateMessageResponse],
+        ping: pb.CreateMessageResponse,
+        seconds: float,
     ) -> None:
         self._context = context
+        self._ping_with = ping
         self._seconds = seconds
         self._writing = asyncio.Lock()
         self._since = monotonic()
@@ -362,7 +365,7 @@ class _Silence:
                 await asyncio.sleep(self._seconds - silent)
             else:
                 async with self.broken():
-                    await self._context.write(PING)
+                    await self._context.write(self._ping_with)
 
 
 def _told(form: MessagesForm | CompletionsForm, pieces: Pieces, head: pb.Head | None) -> Pieces:

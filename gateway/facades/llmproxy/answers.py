@@ -21,6 +21,8 @@ MOST_MODELS = 1000
 PASSED_PREFIXES = ("anthropic-", "x-claude-code-")
 NAMELESS = "chunk"
 """Events that OpenAI's clients read go out without a name."""
+COMMENT = "comment"
+"""Events that nobody reads: they keep a silent stream alive."""
 STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
@@ -121,4 +123,6 @@ def _written(answer: messages.CreateMessageResponse) -> bytes:
 def _event(name: str, data: bytes) -> bytes:
     if name == NAMELESS:
         return b"data: %s\n\n" % data
+    if name == COMMENT:
+        return b": %s\n\n" % data
     return b"event: %s\ndata: %s\n\n" % (name.encode(), data)

@@ -59,6 +59,28 @@ async def test_a_stream_has_nameless_events_and_ends_with_done(post, upstream):
     assert json.loads(lines[-2].removeprefix("data: "))["usage"]["completion_tokens"] == 3
 
 
+async def test_a_silent_stream_gets_comments(anthropic, serve, upstream, until, gateway):
+    hold = asyncio.Event()
+
+    async def then(request, response):
+        await hold.wait()
+        await response.write(EVENTS[-1])
+
+    upstream.stream(*EVENTS[:-1], then=then)
+    async with (
+        serve(anthropic, ping_seconds=0.05) as proxy,
+        gateway(proxy.address, until) as url,
+        aiohttp.ClientSession() as session,
+        session.post(f"{url}/v1/chat/completions", json={**ASKED, "stream": True}) as answer,
+    ):
+        async with asyncio.timeout(10):
+            while (line := await answer.content.readline()) != b": ping\n":
+                assert line
+            hold.set()
+            lines = (await answer.content.read()).split(b"\n\n")
+    assert [line.strip() for line in lines[-2:]] == [b"data: [DONE]", b""]
+
+
 async def test_an_error_keeps_its_status(post, upstream):
     upstream.answer(429, b'{"type":"error","error":{"type":"rate_limit_error","message":"slow"}}', {"retry-after": "4"})
     async with post(stream=True) as answer:

@@ -1,6 +1,8 @@
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from services.llmproxy.chat import Answer, failure
 from services.llmproxy.events import collect, parse_arguments
@@ -101,8 +103,14 @@ def test_deepseeks_cache_hits_and_cache_writes_are_counted():
 def test_without_usage_it_is_estimated():
     answer = Answer("openai", "gpt", 50)
     answer.take(chunk(content="x" * 40))
-    usage = json.loads(answer.finish()[-2].data)["usage"]
+    end = json.loads(answer.finish()[-2].data)
+    usage = end["usage"]
     assert (usage["input_tokens"], usage["output_tokens"], answer.estimated) == (50, 10, True)
+    assert end["usage_estimated"] is True
+
+
+def test_usage_that_the_vendor_counted_is_not_called_an_estimate():
+    assert "usage_estimated" not in json.loads(told(chunk("stop", usage=USAGE, content="x"))[-2].data)
 
 
 @pytest.mark.parametrize(
@@ -231,6 +239,72 @@ def test_text_after_a_call_opens_a_new_block():
 def test_text_after_interleaved_calls_comes_behind_both():
     told = message(call(0, "a", "look", '{"x":1}'), call(1, "b", "hear", '{"y":2}'), chunk(content="c"), chunk("stop"))
     assert [block["type"] for block in told["content"]] == ["tool_use", "tool_use", "text"]
+
+
+def test_arguments_behind_a_text_are_not_lost_and_the_text_waits_for_them():
+    told = message(
+        call(0, "a", "look", '{"x"'),
+        chunk(content="c"),
+        call(1, "b", "hear", '{"y"'),
+        call(0, arguments=":1}"),
+        chunk(reasoning="hm"),
+        call(1, arguments=":2}"),
+    )
+    assert told["content"] == [
+        LOOK,
+        {"type": "text", "text": "c"},
+        HEAR,
+        {"type": "thinking", "thinking": "hm", "signature": "gw1:openai:"},
+    ]
+
+
+def test_what_waits_for_a_call_is_told_as_soon_as_the_call_is_complete():
+    answer = Answer("openai", "gpt", 50)
+    answer.take(call(0, "a", "look", '{"x"'))
+    assert answer.take(chunk(content="c")) == []
+    told = [piece.event for piece in answer.take(call(0, arguments=":1}"))]
+    assert told == ["content_block_delta", "content_block_stop", "content_block_start", "content_block_delta"]
+
+
+def test_the_second_of_two_calls_streams_once_the_first_is_complete():
+    answer = Answer("openai", "gpt", 50)
+    answer.take(call(0, "a", "look", '{"x":1}'))
+    told = answer.take(call(1, "b", "hear", '{"y'))
+    assert [piece.event for piece in told] == ["content_block_stop", "content_block_start", "content_block_delta"]
+
+
+@pytest.mark.parametrize("placeholder", ["", "{}"])
+def test_a_call_whose_arguments_may_still_come_is_not_closed_by_a_text(placeholder):
+    told = message(call(0, "a", "look", placeholder), chunk(content="c"), chunk("stop"))
+    assert [block["type"] for block in told["content"]] == ["tool_use", "text"]
+    assert told["content"][0]["input"] == {}
+
+
+@pytest.mark.parametrize("again", ["", " ", '{"x":1}'])
+def test_arguments_that_are_said_again_behind_a_closed_call_are_not_told_twice(again):
+    told = message(call(0, "a", "look", '{"x":1}'), chunk(content="c"), call(0, arguments=again))
+    assert told["content"] == [LOOK, {"type": "text", "text": "c"}]
+
+
+def test_a_call_that_goes_on_behind_its_end_is_an_error_and_no_loss():
+    answer = Answer("openai", "gpt", 50)
+    answer.take(call(0, "a", "look", '{"x":1}'))
+    answer.take(chunk(content="c"))
+    with pytest.raises(AnswerError, match="finished call"):
+        answer.take(call(0, arguments=',"z":2}'))
+
+
+@given(st.permutations([0] * 4 + [1] * 4 + ["text"] * 3))
+def test_no_piece_is_lost_however_calls_and_text_are_mixed(order):
+    inputs = [{"key": key, "more": "xyz"} for key in (0, 1)]
+    written = [iter([json.dumps(one)[at : at + 8] for at in range(0, 32, 8)]) for one in inputs]
+    chunks, texts = [], iter("abc")
+    for one in order:
+        chunks.append(chunk(content=next(texts)) if one == "text" else call(one, f"id{one}", "n", next(written[one])))
+    content = message(*chunks, chunk("stop"))["content"]
+    assert "".join(block["text"] for block in content if block["type"] == "text") == "abc"
+    told = [block["input"] for block in content if block["type"] == "tool_use"]
+    assert sorted(told, key=lambda one: one["key"]) == inputs
 
 
 @pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])

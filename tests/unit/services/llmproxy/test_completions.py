@@ -213,3 +213,13 @@ def test_a_providers_error_is_told_in_openais_envelope():
         "param": None,
         "code": None,
     }
+
+
+def test_an_estimated_usage_is_told_beside_it():
+    form = CompletionsForm()
+    asked = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "stream_options": {"include_usage": True}}
+    form.parse(json.dumps(asked).encode(), {})
+    writer = Writer("p/m", 9)
+    pieces = writer.text("x") + writer.finish("end_turn", estimated=True)
+    *_, usage, _done = [told for piece in pieces for told in form.tell(piece)]
+    assert json.loads(usage.data)["usage_estimated"] is True
