@@ -86,6 +86,11 @@ class Catalog:
                     for name in (model, f"{candidate.name},{model}", routing.alias(candidate.name, model)):
                         yield name, candidate.name
 
+    async def recheck(self) -> None:
+        """Ask only the unhealthy whether they are back: the others prove themselves with every answer."""
+        sick = [entry for entry in self.entries.values() if not entry.condition.healthy]
+        await asyncio.gather(*(_recheck_one(entry) for entry in sick))
+
     async def close(self) -> None:
         """Close every provider."""
         self._rechecking.cancel()
@@ -122,11 +127,9 @@ class Catalog:
         return Entry(configured, provider, condition)
 
     async def _recheck(self) -> None:
-        """Ask only the unhealthy whether they are back: the others prove themselves with every answer."""
         while True:
             await asyncio.sleep(RECHECK_SECONDS)
-            sick = [entry for entry in self.entries.values() if not entry.condition.healthy]
-            await asyncio.gather(*(_recheck_one(entry) for entry in sick))
+            await self.recheck()
 
 
 async def _recheck_one(entry: Entry) -> None:

