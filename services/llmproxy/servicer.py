@@ -34,6 +34,8 @@ from services.llmproxy.traffic import Traffic
 
 SERVICE = "llmproxy.v1.LlmProxyService"
 PING_SECONDS = 12.0  # many a proxy on the way gives a silent stream up after a minute or less
+ACTIVITY_SECONDS = 0.5
+"""Counters are told this long after a request began or ended, together with all that did so meanwhile."""
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 log = logging.getLogger(__name__)
@@ -53,8 +55,11 @@ class LlmProxyServicer(llmproxy_pb2_grpc.LlmProxyServiceServicer):
         self._build = build
         self._started_at = datetime.now(UTC)
         self._stopping = False
+        self._activity = self._sample()
+        self._sampling: asyncio.TimerHandle | None = None
         self.feed = StatusFeed(self._status)
         health.on_change(self.feed.changed)
+        traffic.on_change(self._sample_soon)
 
     def drain(self) -> None:
         """Say that this process is on its way out."""
@@ -225,20 +230,15 @@ class LlmProxyServicer(llmproxy_pb2_grpc.LlmProxyServiceServicer):
         context: grpc.aio.ServicerContext[pb.GetHealthRequest, pb.GetHealthResponse],  # noqa: ARG002
     ) -> pb.GetHealthResponse:
         """Tell what ticks, as it is now."""
-        traffic, latencies = self._traffic, self._traffic.latencies()
+        now = self._sample()
         return pb.GetHealthResponse(
             status=self._status(),
-            memory_bytes=_resident_bytes(),
-            tasks=len(asyncio.all_tasks()),
-            requests_total=traffic.total,
-            requests_succeeded=traffic.succeeded,
-            requests_failed=traffic.failed,
-            latency=pb.Latency(
-                average_ms=latencies.average_ms,
-                p50_ms=latencies.p50_ms,
-                p95_ms=latencies.p95_ms,
-                p99_ms=latencies.p99_ms,
-            ),
+            memory_bytes=now.memory_bytes,
+            tasks=now.tasks,
+            requests_total=now.requests_total,
+            requests_succeeded=now.requests_succeeded,
+            requests_failed=now.requests_failed,
+            latency=now.latency,
         )
 
     async def GetStatus(
@@ -283,6 +283,32 @@ class LlmProxyServicer(llmproxy_pb2_grpc.LlmProxyServiceServicer):
                 )
                 for one in self._health.report()
             ],
+            activity=self._activity,
+        )
+
+    def _sample_soon(self) -> None:
+        if self._sampling is None:
+            self._sampling = asyncio.get_running_loop().call_later(ACTIVITY_SECONDS, self._sample_now)
+
+    def _sample_now(self) -> None:
+        self._sampling = None
+        self._activity = self._sample()
+        self.feed.changed()
+
+    def _sample(self) -> pb.Activity:
+        traffic, latencies = self._traffic, self._traffic.latencies()
+        return pb.Activity(
+            memory_bytes=_resident_bytes(),
+            tasks=len(asyncio.all_tasks()),
+            requests_total=traffic.total,
+            requests_succeeded=traffic.succeeded,
+            requests_failed=traffic.failed,
+            latency=pb.Latency(
+                average_ms=latencies.average_ms,
+                p50_ms=latencies.p50_ms,
+                p95_ms=latencies.p95_ms,
+                p99_ms=latencies.p99_ms,
+            ),
         )
 
     def _provider(self, provider: ProviderConfiguration) -> pb.Provider:

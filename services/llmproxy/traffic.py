@@ -1,7 +1,7 @@
 """What became of the Messages requests since start, in numbers."""
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -27,6 +27,7 @@ class Traffic:
         self.succeeded = 0
         self.failed = 0
         self._running = 0
+        self._observers: list[Callable[[], None]] = []
         self._latencies: deque[float] = deque(maxlen=KEPT_LATENCIES)
         self._requests = Counter(
             "pulsegate_llmproxy_requests_total", "Messages requests by end", ["provider", "outcome"], registry=registry
@@ -60,9 +61,14 @@ class Traffic:
         """Requests that began, ended or not."""
         return self.succeeded + self.failed + self._running
 
+    def on_change(self, observer: Callable[[], None]) -> None:
+        """Call the observer whenever a request began or ended."""
+        self._observers.append(observer)
+
     def began(self) -> None:
         """Count a request that has begun; every one of them must end."""
         self._running += 1
+        self._tell()
 
     def first_byte(self, provider: str, seconds: float) -> None:
         """Record how long the first byte took."""
@@ -78,6 +84,7 @@ class Traffic:
         self._latencies.append(seconds * 1000)
         self._requests.labels(provider, outcome).inc()
         self._seconds.labels(provider).observe(seconds)
+        self._tell()
 
     def spent(self, provider: str, usage: Mapping[str, int]) -> None:
         """Count the tokens of an answer, whole or broken off."""
@@ -91,3 +98,7 @@ class Traffic:
             return Latencies()
         last = len(ordered) - 1
         return Latencies(sum(ordered) / len(ordered), *(ordered[round(last * share)] for share in (0.50, 0.95, 0.99)))
+
+    def _tell(self) -> None:
+        for observer in self._observers:
+            observer()

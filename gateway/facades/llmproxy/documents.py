@@ -19,7 +19,7 @@ STATES = {
 
 def status_document(statuses: list[messages.LlmProxyStatus], settings: GatewaySettings) -> dict[str, object]:
     """Write the documented keys, and no other; with several replicas the youngest shows that one restarted."""
-    told = max(statuses, key=lambda one: one.started_at.ToNanoseconds())
+    told = _youngest(statuses)
     host, port = settings.listener("llmproxy")
     return {
         "service": "CCProxy",
@@ -47,9 +47,14 @@ def uptime_words(seconds: int) -> str:
     return f"{seconds // 3600}h {seconds // 60 % 60}m {seconds % 60}s"
 
 
-def health_document(told: messages.GetHealthResponse, settings: GatewaySettings) -> dict[str, object]:
-    """Write every field that documentation or program of the original have."""
-    status = told.status
+def health_document(statuses: list[messages.LlmProxyStatus], settings: GatewaySettings) -> dict[str, object]:
+    """Write every field that documentation or program of the original have.
+
+    With several replicas counters are sums, the average counts every request alike, and percentiles are the worst.
+    """
+    status = _youngest(statuses)
+    told = [one.activity for one in statuses]
+    total = sum(one.requests_total for one in told)
     host, port = settings.listener("llmproxy")
     return {
         "status": "healthy",
@@ -63,18 +68,18 @@ def health_document(told: messages.GetHealthResponse, settings: GatewaySettings)
             "api_key_configured": bool(settings.llmproxy_key.get_secret_value()),
         },
         "performance": {
-            "memory_mb": round(told.memory_bytes / 2**20, 1),
-            "goroutines": told.tasks,
+            "memory_mb": round(sum(one.memory_bytes for one in told) / 2**20, 1),
+            "goroutines": sum(one.tasks for one in told),
             "requests": {
-                "total": told.requests_total,
-                "success": told.requests_succeeded,
-                "failed": told.requests_failed,
+                "total": total,
+                "success": sum(one.requests_succeeded for one in told),
+                "failed": sum(one.requests_failed for one in told),
             },
             "latency": {
-                "avg_ms": round(told.latency.average_ms, 2),
-                "p50_ms": round(told.latency.p50_ms, 2),
-                "p95_ms": round(told.latency.p95_ms, 2),
-                "p99_ms": round(told.latency.p99_ms, 2),
+                "avg_ms": round(sum(one.latency.average_ms * one.requests_total for one in told) / max(1, total), 2),
+                "p50_ms": round(max(one.latency.p50_ms for one in told), 2),
+                "p95_ms": round(max(one.latency.p95_ms for one in told), 2),
+                "p99_ms": round(max(one.latency.p99_ms for one in told), 2),
             },
         },
         "state": STATES.get(status.state, "error"),
@@ -85,6 +90,10 @@ def health_document(told: messages.GetHealthResponse, settings: GatewaySettings)
         },
         "components": {one.name: _component(one) for one in status.health if one.name},
     }
+
+
+def _youngest(statuses: list[messages.LlmProxyStatus]) -> messages.LlmProxyStatus:
+    return max(statuses, key=lambda one: one.started_at.ToNanoseconds())
 
 
 def _provider_health(provider: messages.ProviderStatus) -> dict[str, object]:

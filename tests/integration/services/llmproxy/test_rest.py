@@ -8,6 +8,7 @@ import aiohttp
 import anthropic as sdk
 import pytest
 
+from gen.llmproxy.v1 import llmproxy_pb2
 from services.llmproxy.configuration import ProviderConfiguration
 from services.llmproxy.embedded import EngineSettings, bundled_model, unavailable
 
@@ -162,6 +163,40 @@ async def test_health_says_more_to_localhost(rest, http):
     assert (answer.status, told["status"], told["state"]) == (200, "healthy", "ready")
     assert told["performance"]["memory_mb"] > 1
     assert told["providers"]["details"]["anthropic"]["healthy"] is True
+
+
+async def test_health_counts_requests_without_asking_for_them(rest, http, proxy, upstream):
+    async def told():
+        async with http.get(f"{rest}/health") as answer:
+            return (await answer.json())["performance"]
+
+    assert (await told())["requests"] == {"total": 0, "success": 0, "failed": 0}
+    upstream.answer(200, json.dumps({**MESSAGE, "usage": {}}).encode())
+    for _ in range(2):
+        async with http.post(f"{rest}/v1/messages", json=ASKED) as answer:
+            assert answer.status == 200
+    async with asyncio.timeout(10):
+        while (performance := await told())["requests"]["success"] < 2:
+            await asyncio.sleep(0.05)
+    assert performance["requests"] == {"total": 2, "success": 2, "failed": 0}
+    assert performance["latency"]["p99_ms"] > 0
+    asked = await proxy.stub.GetHealth(llmproxy_pb2.GetHealthRequest())
+    assert (asked.requests_succeeded, asked.status.activity.requests_succeeded) == (2, 2)
+
+
+async def test_requests_that_come_together_are_one_change_of_the_status(rest, http, proxy, upstream):
+    upstream.answer(200, json.dumps({**MESSAGE, "usage": {}}).encode())
+    documents = []
+    watching = proxy.stub.WatchStatus(llmproxy_pb2.WatchStatusRequest())
+    await watching.read()
+    for _ in range(10):
+        async with http.post(f"{rest}/v1/messages", json=ASKED) as answer:
+            assert answer.status == 200
+    async with asyncio.timeout(20):
+        while not documents or documents[-1].activity.requests_succeeded < 10:
+            documents.append((await watching.read()).status)
+    watching.cancel()
+    assert len({one.activity.requests_succeeded for one in documents}) < 10
 
 
 async def test_the_process_starts_serves_and_leaves_with_zero(until, http, tmp_path, gateway):

@@ -48,7 +48,7 @@ class FakeBackend:
     """A backend whose picture and answers the test decides."""
 
     def __init__(self):
-        self.stub = SimpleNamespace(GetHealth="GetHealth", CreateMessage="CreateMessage", ListModels="ListModels")
+        self.stub = SimpleNamespace(CreateMessage="CreateMessage", ListModels="ListModels")
         self.stub.CountTokens = "CountTokens"
         self.replicas = [self.replica(document())]
         self.answers = {}
@@ -218,23 +218,28 @@ def test_basic_health_says_one_word(client):
     assert (answer.status_code, answer.json) == (200, {"status": "healthy"})
 
 
+def activity(total=3, memory_bytes=52428800, average_ms=1.5):
+    latency = pb.Latency(average_ms=average_ms, p50_ms=1, p95_ms=2, p99_ms=3)
+    return pb.Activity(
+        memory_bytes=memory_bytes,
+        tasks=7,
+        requests_total=total,
+        requests_succeeded=total - 1,
+        requests_failed=1,
+        latency=latency,
+    )
+
+
 def test_detailed_health_has_the_union_of_the_documented_fields(client, backend):
     status = document(
         health=[
             pb.ComponentHealth(name="", serving=True, since=Timestamp(seconds=1)),
             pb.ComponentHealth(name="llmproxy.provider.sick", since=Timestamp(seconds=1), last_error="gone"),
             pb.ComponentHealth(name="readiness", serving=True, since=Timestamp(seconds=1), last_error="old"),
-        ]
+        ],
+        activity=activity(),
     )
-    backend.answers["GetHealth"] = pb.GetHealthResponse(
-        status=status,
-        memory_bytes=52428800,
-        tasks=7,
-        requests_total=3,
-        requests_succeeded=2,
-        requests_failed=1,
-        latency=pb.Latency(average_ms=1.5, p50_ms=1, p95_ms=2, p99_ms=3),
-    )
+    backend.replicas = [backend.replica(status)]
     answer = client(OTHER, llmproxy_key=KEY).get("/health", headers={"x-api-key": KEY})
     told = answer.json
     assert (answer.status_code, told["status"], told["state"], told["version"]) == (200, "healthy", "ready", "1.0.0")
@@ -260,11 +265,26 @@ def test_detailed_health_has_the_union_of_the_documented_fields(client, backend)
     }
 
 
-@pytest.mark.parametrize("failure", ["not serving", "no answer"])
-def test_health_of_what_does_not_serve_or_answer_is_unhealthy(client, backend, failure):
-    backend.answers["GetHealth"] = BackendError(grpc.StatusCode.DEADLINE_EXCEEDED)
-    if failure == "not serving":
-        backend.replicas = []
+def test_health_never_asks_the_backend(client, backend):
+    assert client().get("/health").status_code == 200
+    assert backend.asked == []
+
+
+def test_health_of_several_replicas_is_their_sum_and_their_worst(client, backend):
+    one, other = activity(), activity(total=1, memory_bytes=0, average_ms=5.5)
+    other.latency.p99_ms = 9
+    backend.replicas = [backend.replica(document(activity=each)) for each in (one, other)]
+    told = client().get("/health").json["performance"]
+    assert told == {
+        "memory_mb": 50.0,
+        "goroutines": 14,
+        "requests": {"total": 4, "success": 2, "failed": 2},
+        "latency": {"avg_ms": 2.5, "p50_ms": 1.0, "p95_ms": 2.0, "p99_ms": 9.0},
+    }
+
+
+def test_health_of_what_does_not_serve_is_unhealthy(client, backend):
+    backend.replicas = []
     answer = client().get("/health")
     assert (answer.status_code, set(answer.json), answer.json["status"]) == (503, {"status", "timestamp"}, "unhealthy")
 

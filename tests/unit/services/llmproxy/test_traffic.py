@@ -41,3 +41,11 @@ def test_latencies_are_those_of_the_latest_requests():
     latencies = traffic.latencies()
     assert round(latencies.average_ms, 1) == 1487.5
     assert (round(latencies.p50_ms), round(latencies.p95_ms), round(latencies.p99_ms)) == (1488, 1948, 1989)
+
+
+def test_who_observes_hears_of_every_beginning_and_end():
+    traffic, heard = Traffic(CollectorRegistry()), []
+    traffic.on_change(lambda: heard.append(traffic.total - traffic.succeeded))
+    traffic.began()
+    traffic.ended("p", "ok", 0.1)
+    assert heard == [1, 0]
