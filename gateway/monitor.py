@@ -129,6 +129,7 @@ class Monitor:
         self._certificates = certificates
         self._backends = {backend.name: backend for backend in backends}
         self._replicas: dict[str, dict[str, Replica]] = {name: {} for name in self._backends}
+        self._pictures: dict[str, Picture] = {}
         self._changed = asyncio.Event()
         self._ended = False
         self._observers: list[Callable[[Picture], None]] = []
@@ -151,8 +152,11 @@ class Monitor:
         return [self.picture(name) for name in self._backends]
 
     def picture(self, name: str) -> Picture:
-        """Tell what is known of one backend."""
-        return Picture(name, tuple(self._replicas[name].values()))
+        """Tell what is known of one backend; the same object until something is new."""
+        picture = self._pictures.get(name)
+        if picture is None:
+            picture = self._pictures[name] = Picture(name, tuple(self._replicas[name].values()))
+        return picture
 
     def judged(self) -> bool:
         """Tell whether there is a first verdict on every backend, whatever it is."""
@@ -239,6 +243,7 @@ class Monitor:
             last_error=after.last_error or before.last_error,
         )
         self._replicas[backend.name][after.address] = after
+        self._pictures.pop(backend.name, None)
         if after == before:
             return
         if (before.reachable, before.serving(), before.judged) != (after.reachable, after.serving(), after.judged):

@@ -34,6 +34,8 @@ def configure(level: str) -> None:
             ],
         )
     )
+    # Nothing of this is in a line, and finding it out is a fifth of a line's cost (as the logging documentation says).
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
