@@ -77,6 +77,7 @@ def resources(settings: LlmProxySettings, session: aiohttp.ClientSession) -> Res
         ),
         queue_limit=settings.local_queue,
         proxy_url=settings.proxy_url,
+        retries=settings.retries,
     )
 
 

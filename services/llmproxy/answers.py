@@ -51,6 +51,7 @@ class Resources:
     engine: EngineSettings
     queue_limit: int
     proxy_url: str = ""
+    retries: int = 1
 
 
 class Provider(Protocol):

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from runtime.health import Health
 from services.llmproxy import routing
@@ -12,6 +12,7 @@ from services.llmproxy.condition import Condition
 from services.llmproxy.configuration import Configuration, ProviderConfiguration
 from services.llmproxy.messages import AnswerError, Request
 from services.llmproxy.providers import PROVIDERS
+from services.llmproxy.resilience import Breaker
 from services.llmproxy.tokens import estimate
 
 HEALTH_PREFIX = "llmproxy.provider."
@@ -26,6 +27,7 @@ class Entry:
     configured: ProviderConfiguration
     provider: Provider
     condition: Condition
+    breaker: Breaker = field(default_factory=Breaker)
 
 
 class Catalog:
@@ -38,6 +40,7 @@ class Catalog:
         self._retired: list[Provider] = []
         self._table = routing.Table()
         self._configuration: Configuration | None = None
+        self.retries = resources.retries
         self.entries: dict[str, Entry] = {}
         self.apply(configuration)
         self._rechecking = asyncio.create_task(self._recheck(), name="recheck unhealthy providers")
@@ -70,13 +73,19 @@ class Catalog:
         """Call the observer, on the loop, whenever a provider's condition changed."""
         self._observers.append(observer)
 
-    def choose(self, request: Request) -> tuple[Entry, Call]:
-        """Say who answers a request; nobody is a 404."""
+    @property
+    def breaks(self) -> bool:
+        """Whether providers that keep failing are passed over for a while."""
+        return self._configuration is None or self._configuration.circuit_breaker
+
+    def choose(self, request: Request) -> list[tuple[Entry, Call]]:
+        """Say who answers a request, and who else if that one cannot; nobody is a 404."""
         try:
-            target = routing.route(self._table, request.fields, lambda: estimate(request.fields))
+            first = routing.route(self._table, request.fields, lambda: estimate(request.fields))
         except routing.NoRouteError as error:
             raise AnswerError(404, str(error), code="model_not_found") from None
-        return self.entries[target.provider], Call(request, target.model, target.parameters)
+        targets = (first, *first.others)
+        return [(self.entries[one.provider], Call(request, one.model, one.parameters)) for one in targets]
 
     def models(self) -> Iterator[tuple[str, str]]:
         """Yield every model name that is sure to find its provider, with the provider's name."""

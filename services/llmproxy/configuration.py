@@ -77,6 +77,7 @@ class Configuration:
     routes: Mapping[str, Route] = field(default_factory=dict)
     idle_seconds: float | None = None
     proxy_url: str = ""
+    circuit_breaker: bool = True
     warnings: tuple[str, ...] = ()
 
 
@@ -90,6 +91,12 @@ def masked(key: str) -> str:
     if not key:
         return "(not set)"
     return "*" * len(key) if len(key) <= 8 else f"{key[:4]}{'*' * (len(key) - 8)}{key[-4:]}"
+
+
+def split_target(text: str) -> tuple[str, str]:
+    """Split ``provider,model`` at its first comma; no model means the one asked for."""
+    provider, _, model = text.partition(",")
+    return provider.strip(), model.strip()
 
 
 class _Reader:
@@ -113,7 +120,8 @@ class _Reader:
         if self._problems:
             raise ConfigurationError(self._problems)
         proxy_url = str(expanded.get("proxy_url") or "")
-        return Configuration(tuple(providers), routes, idle, proxy_url, tuple(self._warnings))
+        breaks = performance.get("circuit_breaker_enabled") is not False
+        return Configuration(tuple(providers), routes, idle, proxy_url, breaks, tuple(self._warnings))
 
     def _expand(self, value: Any) -> Any:  # noqa: ANN401  any JSON
         """Replace ``${VAR}`` in every string; a variable nobody set is empty, and said."""
@@ -281,7 +289,15 @@ class _Reader:
             _check_condition(_mapping(condition), say)
         parameters = _mapping(fields.get("parameters"))
         _check_parameters(parameters, say)
-        return Route(provider, str(fields.get("model") or ""), parameters)
+        fallbacks = fields.get("fallbacks") or []
+        if not isinstance(fallbacks, list) or not all(isinstance(one, str) for one in fallbacks):
+            say("fallbacks must be a list of 'provider' or 'provider,model'")
+            fallbacks = []
+        pairs = [split_target(one) for one in fallbacks]
+        for other, _ in pairs:
+            if other not in providers:
+                self._problems.append(f"route {name} references unknown provider: {other}")
+        return Route(provider, str(fields.get("model") or ""), parameters, tuple(pairs))
 
     def _list(self, document: Document, key: str) -> list[dict[str, Any]]:
         value = document.get(key) or []

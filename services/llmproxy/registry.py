@@ -12,7 +12,15 @@ from prometheus_client import CollectorRegistry, Counter
 
 from runtime.health import Health
 from services.llmproxy.catalog import Catalog
-from services.llmproxy.configuration import Configuration, ConfigurationError, ProviderConfiguration, masked, read
+from services.llmproxy.configuration import (
+    Configuration,
+    ConfigurationError,
+    ProviderConfiguration,
+    masked,
+    read,
+    split_target,
+)
+from services.llmproxy.routing import Route
 from services.llmproxy.store import Store, StoreError
 
 COMPONENT = "llmproxy.config"
@@ -132,7 +140,7 @@ class Registry:
 
         def remove(document: dict[str, Any]) -> None:
             self.provider(name)
-            routes = [route for route, to in self.configuration.routes.items() if to.provider == name]
+            routes = [route for route, to in self.configuration.routes.items() if name in _providers_of(to)]
             if routes:
                 raise UnchangeableError(f"Provider '{name}' is needed by the routes: {', '.join(sorted(routes))}")
             index = self._index(document, name)
@@ -188,6 +196,14 @@ def _rename_in_routes(document: dict[str, Any], before: str, after: str) -> None
     for route in (document.get("routes") or {}).values():
         if route.get("provider") == before:
             route["provider"] = after
+        if route.get("fallbacks"):
+            pairs = [split_target(one) for one in route["fallbacks"]]
+            named = [(after if provider == before else provider, model) for provider, model in pairs]
+            route["fallbacks"] = [",".join(filter(None, pair)) for pair in named]
+
+
+def _providers_of(route: Route) -> list[str]:
+    return [route.provider, *(provider for provider, _ in route.fallbacks)]
 
 
 def _warn(configuration: Configuration) -> None:

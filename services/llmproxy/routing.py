@@ -1,7 +1,7 @@
 """Which provider answers which request, by CCProxy's documented order of rules."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 LONG_CONTEXT_TOKENS = 60_000
@@ -32,6 +32,8 @@ class Route:
     provider: str
     model: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    fallbacks: Sequence[tuple[str, str]] = ()
+    """Providers and models that answer instead, in order, when the first one cannot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,8 @@ class Target:
     model: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
     rule: str = ""
+    others: Sequence["Target"] = ()
+    """Who is asked instead, in order, when this one fails before its first byte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +68,10 @@ def route(table: Table, fields: Mapping[str, Any], count_tokens: Callable[[], in
         return target
     for rule in _rules(table, fields, model, count_tokens):
         chosen = table.routes[rule]
-        if chosen.provider in enabled:
-            return Target(chosen.provider, chosen.model or model, chosen.parameters, rule)
+        listed = [(chosen.provider, chosen.model), *chosen.fallbacks]
+        targets = [Target(name, wanted or model, chosen.parameters, rule) for name, wanted in listed if name in enabled]
+        if targets:
+            return _with_others(targets)
     return _without_route(enabled, model)
 
 
@@ -79,6 +85,10 @@ def thinks(thinking: object, *, adaptive: bool) -> bool:
 def alias(provider: str, model: str) -> str:
     """Make the name under which clients that only list Claude models can pick this one."""
     return f"{ALIAS_PREFIX}{provider}-{model}"
+
+
+def _with_others(targets: Sequence[Target]) -> Target:
+    return replace(targets[0], others=tuple(targets[1:]))
 
 
 def _explicit(table: Table, enabled: Mapping[str, Candidate], model: str) -> Target:
@@ -116,9 +126,8 @@ def _rules(table: Table, fields: Mapping[str, Any], model: str, count_tokens: Ca
 
 
 def _without_route(enabled: Mapping[str, Candidate], model: str) -> Target:
-    for candidate in enabled.values():
-        if model in candidate.models:
-            return Target(candidate.name, model, rule="listed")
+    if listed := [Target(one.name, model, rule="listed") for one in enabled.values() if model in one.models]:
+        return _with_others(listed)
     for candidate in enabled.values():
         if not (candidate.models or candidate.embedded or candidate.by_name_only):
             return Target(candidate.name, model, rule="any model")

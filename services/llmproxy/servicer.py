@@ -19,6 +19,7 @@ from runtime.health import Health
 from runtime.requests import REQUEST_ID_KEY
 from runtime.status import StatusFeed
 from services.llmproxy.answers import Head, Piece, Pieces
+from services.llmproxy.attempts import Attempts
 from services.llmproxy.build import Build
 from services.llmproxy.completions import CompletionsForm, MessagesForm
 from services.llmproxy.configuration import ConfigurationError, ProviderConfiguration, masked
@@ -76,17 +77,19 @@ class LlmProxyServicer(llmproxy_pb2_grpc.LlmProxyServiceServicer):
         form = CompletionsForm() if completions else MessagesForm()
         started = monotonic()
         provider, outcome = "", "cancelled"
+        attempts: Attempts | None = None
         silence = _Silence(context, _response(None, [form.ping]), self._ping_seconds)
         self._traffic.began()
         usage: dict[str, int] = {}
         try:
             asked = form.parse(request.body, request.headers)
-            entry, call = self._catalog.choose(asked)
-            provider = entry.configured.name
+            catalog = self._catalog
+            attempts = Attempts(catalog.choose(asked), catalog.retries, breaks=catalog.breaks)
             head: pb.Head | None = None
-            async with aclosing(entry.provider.stream(call)) as answer:
+            async with aclosing(attempts.stream()) as answer:
                 async for part in answer:
                     if isinstance(part, Head):
+                        provider = attempts.entry.configured.name
                         head = _head(part, provider)
                         outcome = "ok" if part.status < 400 else f"{part.status}"
                         self._traffic.first_byte(provider, monotonic() - started)
@@ -104,11 +107,13 @@ class LlmProxyServicer(llmproxy_pb2_grpc.LlmProxyServiceServicer):
                         silence.watch()
                     head = None
         except AnswerError as error:
+            provider = attempts.entry.configured.name if attempts else ""
             outcome = f"{error.status}"
             log.info("request refused", extra={"status": error.status, "provider": provider, "code": error.code})
             head = pb.Head(status=error.status, provider=provider, headers=error.headers)
             yield pb.CreateMessageResponse(head=head, data=form.error(error, _request_id(context)))
         except (asyncio.CancelledError, GeneratorExit):
+            provider = attempts.entry.configured.name if attempts else ""
             outcome = "cancelled"
             raise
         finally:
@@ -127,7 +132,7 @@ class LlmProxyServicer(llmproxy_pb2_grpc.LlmProxyServiceServicer):
         except AnswerError as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         try:
-            entry, call = self._catalog.choose(asked)
+            entry, call = self._catalog.choose(asked)[0]
             return pb.CountTokensResponse(input_tokens=await entry.provider.count_tokens(call))
         except (AnswerError, TimeoutError):
             return pb.CountTokensResponse(input_tokens=estimate(asked.fields), estimated=True)

@@ -38,6 +38,7 @@ class LlmProxySettings(BackendSettings):
     connect_seconds: float = Field(10.0, gt=0, description="time to connect to a provider")
     first_byte_seconds: float = Field(600.0, gt=0, description="time a provider gets to begin its answer")
     idle_seconds: float = Field(120.0, gt=0, description="longest silence within a provider's answer")
+    retries: int = Field(1, ge=0, description="times a provider that failed before its first byte is asked again")
     local_model: Path | None = Field(None, description="GGUF file of the embedded model; the bundled one if empty")
     local_threads: int = Field(1, ge=1, description="threads of the embedded model; more only where cores are free")
     local_slots: int = Field(2, ge=1, description="answers the embedded model gives at once")

@@ -156,11 +156,16 @@ async def running(
     routes=None,
     path=None,
     environment=None,
+    retries=0,
 ):
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
         health = Health(SERVICE)
         resources = Resources(
-            session, limits or Limits(1.0, 10.0, 10.0), engine or EngineSettings(None), queue_limit=queue_limit
+            session,
+            limits or Limits(1.0, 10.0, 10.0),
+            engine or EngineSettings(None),
+            queue_limit=queue_limit,
+            retries=retries,
         )
         if path:
 

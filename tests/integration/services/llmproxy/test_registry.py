@@ -121,6 +121,19 @@ async def test_what_a_route_needs_or_no_file_has_cannot_be_deleted(proxy, upstre
         assert words in details
 
 
+async def test_a_fallback_is_needed_too_and_is_renamed_along(proxy, upstream, path):
+    routes = {"default": {"provider": "local", "fallbacks": ["anthropic, claude-x", "local"]}}
+    path.write_text(json.dumps({**document(upstream), "routes": routes}))
+    await proxy.registry.reload()
+    code, details = await code_of(proxy.stub.DeleteProvider(pb.DeleteProviderRequest(name="anthropic")))
+    assert code is grpc.StatusCode.FAILED_PRECONDITION
+    assert "needed by the routes: default" in details
+    await proxy.stub.UpdateProvider(
+        pb.UpdateProviderRequest(name="anthropic", new_name="mine", models=pb.ModelList(models=["claude-x"]))
+    )
+    assert json.loads(path.read_text())["routes"]["default"]["fallbacks"] == ["mine,claude-x", "local"]
+
+
 async def test_a_toggle_flips_and_flips_back(proxy, upstream):
     await create(proxy, upstream)
     toggle = pb.ToggleProviderRequest(name="anthropic")

@@ -195,3 +195,31 @@ def test_anything_else_is_no_duration(text):
 )
 def test_a_key_shows_four_characters_at_either_end_at_most(key, shown):
     assert masked(key) == shown
+
+
+ONE, TWO = ({"name": name, "api_base_url": "http://x", "models": ["m"]} for name in ("one", "two"))
+
+
+def test_a_route_may_name_who_answers_instead():
+    route = {"provider": "one", "fallbacks": ["two, other", "two"]}
+    configuration = read({"providers": [ONE, TWO], "routes": {"default": route}}, {})
+    assert configuration.routes["default"].fallbacks == (("two", "other"), ("two", ""))
+
+
+@pytest.mark.parametrize(
+    ("fallbacks", "problem"),
+    [
+        (["three,m"], "route default references unknown provider: three"),
+        ("two", "route default: fallbacks must be a list of 'provider' or 'provider,model'"),
+        ([{}], "route default: fallbacks must be a list of 'provider' or 'provider,model'"),
+    ],
+)
+def test_fallbacks_that_cannot_be(fallbacks, problem):
+    with pytest.raises(ConfigurationError) as failure:
+        read({"providers": [ONE], "routes": {"default": {"provider": "one", "fallbacks": fallbacks}}}, {})
+    assert failure.value.problems == [problem]
+
+
+def test_the_circuit_breaker_can_be_switched_off():
+    assert read({}, {}).circuit_breaker
+    assert not read({"performance": {"circuit_breaker_enabled": False}}, {}).circuit_breaker

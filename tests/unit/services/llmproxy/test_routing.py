@@ -106,3 +106,30 @@ def test_adaptive_thinking_counts_by_option_only():
     assert not thinks({"type": "adaptive"}, adaptive=False)
     assert thinks({"type": "adaptive"}, adaptive=True)
     assert not thinks("true", adaptive=True)
+
+
+def order(model="x", routes=None, *candidates):
+    first = route(Table(candidates, routes or {}), {"model": model}, lambda: 0)
+    return [(one.provider, one.model) for one in (first, *first.others)]
+
+
+def test_a_routes_fallbacks_come_behind_it_in_order_without_the_disabled():
+    routes = {"default": Route("a", "big", {}, (("off", "x"), ("b", "small"), ("c", "")))}
+    candidates = (Candidate("c"), Candidate("b"), Candidate("a"), Candidate("off", enabled=False))
+    assert order("asked", routes, *candidates) == [("a", "big"), ("b", "small"), ("c", "asked")]
+
+
+def test_a_fallback_answers_for_a_disabled_provider():
+    routes = {"default": Route("off", "big", {"top_p": 1}, (("b", "small"),))}
+    candidates = (Candidate("off", enabled=False), Candidate("b"))
+    assert order("asked", routes, *candidates) == [("b", "small")]
+    assert route(Table(candidates, routes), {"model": "x"}, lambda: 0).parameters == {"top_p": 1}
+
+
+def test_everyone_who_lists_a_model_stands_behind_the_first_who_does():
+    candidates = (Candidate("a", ("m",)), Candidate("b", ("n",)), Candidate("c", ("m", "n")), Candidate("any"))
+    assert order("m", {}, *candidates) == [("a", "m"), ("c", "m")]
+
+
+def test_who_names_a_provider_gets_that_one_and_no_other():
+    assert order("b,m", {}, Candidate("a", ("m",)), Candidate("b", ("m",))) == [("b", "m")]

@@ -1,0 +1,79 @@
+"""One request on its way through its targets until one of them begins to answer."""
+
+import asyncio
+import logging
+import random
+from collections import deque
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from time import monotonic
+
+from services.llmproxy.answers import Call, Head, Pieces
+from services.llmproxy.catalog import Entry
+from services.llmproxy.messages import AnswerError
+from services.llmproxy.resilience import Outcome, in_order
+
+log = logging.getLogger(__name__)
+
+
+class Attempts:
+    """Asks targets in order; ``entry`` is the one being asked.
+
+    Only what fails before its first byte is tried again: nobody is told half of one answer and half of another.
+    """
+
+    def __init__(self, targets: Sequence[tuple[Entry, Call]], retries: int, *, breaks: bool) -> None:
+        now = monotonic()
+        self._targets = deque(in_order(targets, lambda one: one[0].breaker.fits(now)) if breaks else targets)
+        self._retries = retries
+        self._retry = 0
+        self._wait: float | None = None
+        self._begun = False
+        self.entry = self._targets[0][0]
+
+    async def stream(self) -> AsyncGenerator[Head | Pieces, None]:
+        """Yield the first answer that begins well, or the failure of the last target."""
+        while True:
+            self.entry, call = self._targets[0]
+            async with aclosing(self._once(call)) as answer:
+                async for part in answer:
+                    yield part
+            if self._begun:
+                return
+            if self._wait is None:
+                self._targets.popleft()
+                self._retry = 0
+            else:
+                self._retry += 1
+                await asyncio.sleep(self._wait)
+
+    async def _once(self, call: Call) -> AsyncGenerator[Head | Pieces, None]:
+        """Yield one answer, and nothing at all when it failed and something is left to try."""
+        try:
+            async with aclosing(self.entry.provider.stream(call)) as answer:
+                async for part in answer:
+                    if isinstance(part, Head) and self._goes_on(Outcome.of(part.status, part.headers)):
+                        return
+                    self._begun = True
+                    yield part
+        except AnswerError as error:
+            if self._begun or not self._goes_on(Outcome.of(error.status, error.headers)):
+                raise
+
+    def _goes_on(self, outcome: Outcome) -> bool:
+        """Record how a target began, and tell whether something is left to try because it failed."""
+        breaker = self.entry.breaker
+        if outcome.blames_target:
+            breaker.failed(monotonic())
+        else:
+            breaker.succeeded()
+        embedded = self.entry.configured.message_format == "local"  # a moment does not heal what fails in here
+        chance = random.random()  # noqa: S311  spreads retries, hides nothing
+        self._wait = None if embedded or self._retry >= self._retries else outcome.wait_seconds(self._retry, chance)
+        if self._wait is None and not (outcome.passes_on and len(self._targets) > 1):
+            return False
+        log.info(
+            "provider failed before its first byte",
+            extra={"provider": self.entry.configured.name, "status": outcome.status, "again": self._wait is not None},
+        )
+        return True
