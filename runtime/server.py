@@ -19,6 +19,7 @@ from runtime.settings import BackendSettings
 from runtime.tls import CertificateFiles
 
 BIND_EXIT = 4
+NO_METRICS = ("", "off")
 
 # A frozen gateway or backend is found by pings every second; a server must permit them.
 # Measured: without so_reuseport=0 a second process binds the same port silently.
@@ -119,7 +120,7 @@ def _export_metrics(address: str, health: Health) -> None:
 
     health.on_change(follow)
     follow()
-    if address:
+    if address not in NO_METRICS:
         host, _, port = address.rpartition(":")
         try:
             prometheus_client.start_http_server(int(port), host)

@@ -58,7 +58,7 @@ class BackendSettings(Settings):
     """What every backend can be told."""
 
     address: str = Field(description="gRPC listener, host:port; port 0 picks a free one")
-    metrics_address: str = Field(description="Prometheus listener, host:port; empty for none")
+    metrics_address: str = Field(description="Prometheus listener, host:port; `off` for none")
 
 
 class UnreadableFile(Exception):

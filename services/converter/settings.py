@@ -14,7 +14,7 @@ class ConverterSettings(BackendSettings):
     process: ClassVar[str] = "converter"
 
     address: str = Field("127.0.0.1:50051", description="gRPC listener, host:port; port 0 picks a free one")
-    metrics_address: str = Field("127.0.0.1:9101", description="Prometheus listener, host:port; empty for none")
+    metrics_address: str = Field("127.0.0.1:9101", description="Prometheus listener, host:port; `off` for none")
     ice_address: str = Field("127.0.0.1:10000", description="Ice listener, host:port; port 0 picks a free one")
     ice_endpoint: Annotated[str, AfterValidator(checked_proxy)] = Field(
         "", description="proxy of a foreign Ice server to speak for, instead of serving Ice: ConversorUnidades:tcp -h …"

@@ -19,7 +19,7 @@ class LlmProxySettings(BackendSettings):
     process: ClassVar[str] = "llmproxy"
 
     address: str = Field("127.0.0.1:50053", description="gRPC listener, host:port; port 0 picks a free one")
-    metrics_address: str = Field("127.0.0.1:9103", description="Prometheus listener, host:port; empty for none")
+    metrics_address: str = Field("127.0.0.1:9103", description="Prometheus listener, host:port; `off` for none")
     version: str = Field(
         "",
         description="version to report instead of the package's",

@@ -27,7 +27,7 @@ class MediaSettings(BackendSettings):
     process: ClassVar[str] = "media"
 
     address: str = Field("127.0.0.1:50052", description="gRPC listener, host:port; port 0 picks a free one")
-    metrics_address: str = Field("127.0.0.1:9102", description="Prometheus listener, host:port; empty for none")
+    metrics_address: str = Field("127.0.0.1:9102", description="Prometheus listener, host:port; `off` for none")
     icey_config: str = Field(
         "",
         description="icey-server configuration file, which must exist then; ./config.json if empty",

@@ -22,7 +22,16 @@ async def started():
     async def start(*flags):
         process = await asyncio.create_subprocess_exec(
             sys.executable,
-            *("-m", "services.converter", "--address", "127.0.0.1:0", "--metrics-address", "", "--drain-seconds", "0"),
+            *(
+                "-m",
+                "services.converter",
+                "--address",
+                "127.0.0.1:0",
+                "--metrics-address",
+                "off",
+                "--drain-seconds",
+                "0",
+            ),
             *flags,
             stderr=subprocess.PIPE,
         )
