@@ -4,7 +4,7 @@ import asyncio
 import logging
 import random
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from time import monotonic
 
@@ -22,10 +22,13 @@ class Attempts:
     Only what fails before its first byte is tried again: nobody is told half of one answer and half of another.
     """
 
-    def __init__(self, targets: Sequence[tuple[Entry, Call]], retries: int, *, breaks: bool) -> None:
+    def __init__(
+        self, targets: Sequence[tuple[Entry, Call]], retries: int, tried_on: Callable[[str, int], None], *, breaks: bool
+    ) -> None:
         now = monotonic()
         self._targets = deque(in_order(targets, lambda one: one[0].breaker.fits(now)) if breaks else targets)
         self._retries = retries
+        self._tried_on = tried_on
         self._retry = 0
         self._wait: float | None = None
         self._begun = False
@@ -76,4 +79,5 @@ class Attempts:
             "provider failed before its first byte",
             extra={"provider": self.entry.configured.name, "status": outcome.status, "again": self._wait is not None},
         )
+        self._tried_on(self.entry.configured.name, outcome.status)
         return True

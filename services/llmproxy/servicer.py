@@ -84,7 +84,7 @@ class LlmProxyServicer(llmproxy_pb2_grpc.LlmProxyServiceServicer):
         try:
             asked = form.parse(request.body, request.headers)
             catalog = self._catalog
-            attempts = Attempts(catalog.choose(asked), catalog.retries, breaks=catalog.breaks)
+            attempts = Attempts(catalog.choose(asked), catalog.retries, self._traffic.tried_on, breaks=catalog.breaks)
             head: pb.Head | None = None
             async with aclosing(attempts.stream()) as answer:
                 async for part in answer:

@@ -52,6 +52,12 @@ class Traffic:
             ["provider", "kind"],
             registry=registry,
         )
+        self._unseen = Counter(
+            "pulsegate_llmproxy_unseen_failures_total",
+            "Failures before the first byte that another try, here or elsewhere, was made after",
+            ["provider", "status"],
+            registry=registry,
+        )
         Gauge(
             "pulsegate_llmproxy_requests_running", "Messages requests being answered", registry=registry
         ).set_function(lambda: self._running)
@@ -73,6 +79,10 @@ class Traffic:
     def first_byte(self, provider: str, seconds: float) -> None:
         """Record how long the first byte took."""
         self._first_seconds.labels(provider).observe(seconds)
+
+    def tried_on(self, provider: str, status: int) -> None:
+        """Count a failure that no client was told yet."""
+        self._unseen.labels(provider, str(status)).inc()
 
     def ended(self, provider: str, outcome: str, seconds: float) -> None:
         """Count a request that has ended; ``ok`` is the only good outcome."""

@@ -64,6 +64,8 @@ async def test_a_failure_that_a_moment_heals_is_not_seen(serve, plan, provider, 
     plan.answers["one"] = [503, whole]
     async with serve(provider("one", message_format), retries=1) as proxy:
         (answer,) = await proxy.answers(BODY)
+        unseen = {"provider": "one", "status": "503"}
+        assert proxy.metrics.get_sample_value("pulsegate_llmproxy_unseen_failures_total", unseen) == 1
     assert told(answer) == (200, "one", None)
     assert plan.asked == ["one", "one"]
 
