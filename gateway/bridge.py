@@ -25,6 +25,8 @@ SCOPE = "pulsegate.scope"  # where a WSGI application finds the ASGI scope
 # A client that leaves is looked for only once an answer takes this long: the look-out costs more than most answers.
 LOOK_OUT_SECONDS = 0.05
 
+_BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
+
 log = logging.getLogger(__name__)
 
 
@@ -98,11 +100,13 @@ class Bridge:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; a client that leaves cancels whatever the view waits for."""
-        try:
-            async with asyncio.timeout(self._body_seconds):
-                body, whole = await self._read(scope, receive)
-        except (ClientLeft, TimeoutError):
-            return  # the server closes a connection that was never answered
+        body, whole = b"", True
+        if any(name in _BODY_HEADERS for name, _ in scope["headers"]):
+            try:
+                async with asyncio.timeout(self._body_seconds):
+                    body, whole = await self._read(scope, receive)
+            except (ClientLeft, TimeoutError):
+                return  # the server closes a connection that was never answered
         answer = _Answer(self._application, environ(scope, body), send, asyncio.get_running_loop(), close=not whole)
         look_out = _LookOut(receive)
         try:
@@ -114,8 +118,6 @@ class Bridge:
             look_out.stop()
 
     async def _read(self, scope: Scope, receive: Receive) -> tuple[bytes, bool]:
-        if not any(name in {b"content-length", b"transfer-encoding"} for name, _ in scope["headers"]):
-            return b"", True
         chunks: list[bytes] = []
         size = 0
         if _content_length(scope) > self._max_body_bytes:
