@@ -2,10 +2,10 @@
 
 import asyncio
 import io
-import logging
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextvars import copy_context
+from http import HTTPStatus
 from typing import Any, TypeVar
 from urllib.parse import unquote_to_bytes
 
@@ -26,8 +26,6 @@ SCOPE = "pulsegate.scope"  # where a WSGI application finds the ASGI scope
 LOOK_OUT_SECONDS = 0.05
 
 _BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
-
-log = logging.getLogger(__name__)
 
 
 class ClientLeft(Exception):
@@ -105,8 +103,11 @@ class Bridge:
             try:
                 async with asyncio.timeout(self._body_seconds):
                     body, whole = await self._read(scope, receive)
-            except (ClientLeft, TimeoutError):
-                return  # the server closes a connection that was never answered
+            except ClientLeft:
+                return
+            except TimeoutError:
+                await _refuse_slow_body(send)
+                return
         answer = _Answer(self._application, environ(scope, body), send, asyncio.get_running_loop(), close=not whole)
         look_out = _LookOut(receive)
         try:
@@ -132,6 +133,12 @@ class Bridge:
                 return b"".join(chunks), False
             if not event.get("more_body", False):
                 return b"".join(chunks), True
+
+
+async def _refuse_slow_body(send: Send) -> None:
+    headers = [(b"connection", b"close"), (b"content-length", b"0")]
+    await send({"type": "http.response.start", "status": HTTPStatus.REQUEST_TIMEOUT, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})
 
 
 class _LookOut:
