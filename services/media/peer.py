@@ -18,10 +18,10 @@ from aiortc import (
     RTCRtpTransceiver,
     RTCSessionDescription,
 )
-from aiortc.exceptions import OperationError
+from aiortc.exceptions import InvalidStateError, OperationError
 from aiortc.rtcrtpparameters import RTCRtpCodecCapability, RTCRtpSendParameters
 from aiortc.rtp import RTCP_PSFB_FIR, RTCP_PSFB_PLI, RTCP_RTPFB_NACK, AnyRtcpPacket, RtcpPsfbPacket, RtcpRtpfbPacket
-from aiortc.sdp import SessionDescription
+from aiortc.sdp import SessionDescription, candidate_from_sdp
 
 from services.media import compat
 from services.media.fanout import Hub
@@ -32,6 +32,7 @@ from services.media.unit import Kind
 from services.media.wire import SegmentedWire, Wire
 
 CLOSE_SECONDS = 3.0
+CANDIDATE_SECONDS = 2.0
 _CODECS: dict[Kind, tuple[str, ...]] = {"video": ("video/H264", "video/rtx"), "audio": ("audio/opus",)}
 
 # What aiortc's parser is seen to raise on text that only looks like SDP.
@@ -69,6 +70,8 @@ class Peer:
         self.answered_at = time.monotonic()
         self.heard_at = time.monotonic()
         self.asked_in_vain = False
+        self.ended = asyncio.Event()
+        self.end_reason = ""
         self._hub = hub
         self._fan_out = fan_out
         self._on_state = on_state
@@ -95,9 +98,39 @@ class Peer:
         except TimeoutError:
             raise SetUpTimeout("the answer was not ready in time") from None
 
-    def close(self) -> "asyncio.Task[None]":
-        """Start to end this peer, the first time it is asked; await the result to know when it has ended."""
+    async def answer_again(self, offer: Offer, seconds: float) -> str:
+        """Answer a further offer of the same connection, which may pause or resume tracks but not bring new ones.
+
+        Raises ``UnusableOffer``, ``NoCommonCodec`` or ``SetUpTimeout``; the session goes on as it was then.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                if len(offer.sections) != len(self._connection.getTransceivers()):
+                    raise UnusableOffer("the offer has other media sections than the first one")
+                await self._apply(offer)
+                return await self._describe()
+        except TimeoutError:
+            raise SetUpTimeout("the answer was not ready in time") from None
+
+    async def add_candidate(self, line: str, mid: str) -> None:
+        """Take an address at which the other side may be reached; one that is of no use is not an error."""
+        if self._ending():
+            return
+        try:
+            candidate = candidate_from_sdp(line.removeprefix("a=").removeprefix("candidate:"))
+            candidate.sdpMid = mid
+            async with asyncio.timeout(CANDIDATE_SECONDS):  # a name is looked up
+                await self._connection.addIceCandidate(candidate)
+        except (*_MALFORMED, InvalidStateError, OSError):
+            log.info("candidate not used", extra={"session": self.id[:6]})
+
+    def close(self, reason: str = "") -> "asyncio.Task[None]":
+        """Start to end this peer, the first time it is asked; await the result to know when it has ended.
+
+        ``reason`` is told to whoever called by signalling.
+        """
         if self._closing is None:
+            self.end_reason = reason
             self._enter(State.ENDING)
             self._closing = asyncio.create_task(self._close(), name="close peer")
         return self._closing
@@ -125,12 +158,7 @@ class Peer:
         except _MALFORMED:
             raise UnusableOffer("the offer is malformed") from None
         ours = [self._add(kind) for kind in wanted]
-        try:
-            await self._connection.setRemoteDescription(RTCSessionDescription(offer.text, "offer"))
-        except OperationError:
-            raise NoCommonCodec("a media section has no codec in common") from None
-        except _MALFORMED:
-            raise UnusableOffer("the offer is malformed") from None
+        await self._apply(offer)
         for transceiver in self._connection.getTransceivers():
             if transceiver not in ours:
                 transceiver.direction = "inactive"  # a received track that nobody reads would grow without bound
@@ -139,8 +167,20 @@ class Peer:
         self._transport = ours[0].sender.transport
         if offer.leaves_role:
             compat.answer_as_dtls_server(ours[0])
-        await self._connection.setLocalDescription(await self._connection.createAnswer())
+        answer = await self._describe()
         self.answered_at = time.monotonic()
+        return answer
+
+    async def _apply(self, offer: Offer) -> None:
+        try:
+            await self._connection.setRemoteDescription(RTCSessionDescription(offer.text, "offer"))
+        except OperationError:
+            raise NoCommonCodec("a media section has no codec in common") from None
+        except _MALFORMED:
+            raise UnusableOffer("the offer is malformed") from None
+
+    async def _describe(self) -> str:
+        await self._connection.setLocalDescription(await self._connection.createAnswer())
         return self._connection.localDescription.sdp
 
     def _add(self, kind: Kind) -> RTCRtpTransceiver:
@@ -222,7 +262,7 @@ class Peer:
             self.heard_at = time.monotonic()
             self._enter(State.ACTIVE)
         elif connection_state in ("failed", "closed"):
-            self.close()
+            self.close(f"connection {connection_state}")
 
     def _enter(self, state: State) -> None:
         self.state = state
@@ -246,6 +286,7 @@ class Peer:
             self._wire.close()
         self._hub.release()
         self._enter(State.ENDED)
+        self.ended.set()
 
 
 def _rtx(parameters: RTCRtpSendParameters) -> int | None:

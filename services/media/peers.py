@@ -108,7 +108,7 @@ class Peers:
             for peer in tuple(self._peers.values()):
                 if reason := self._overdue(peer, now):
                     log.info("peer dropped", extra={"session": peer.id[:6], "reason": reason})
-                    peer.close()
+                    peer.close(reason)
                 elif peer.state is State.ACTIVE:
                     peer.refresh()
                     if now - peer.heard_at > self._limits.silence_seconds / 2:

@@ -8,8 +8,10 @@ from types import CoroutineType
 import grpc
 import numpy as np
 import pytest
+from aiortc import RTCSessionDescription
 
 from gen.media.v1 import media_pb2
+from services.media.offer import UnusableOffer, parse
 
 
 def descriptors():
@@ -306,3 +308,42 @@ async def test_ending_the_process_ends_its_sessions(serving, player, until):
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await player(server).ask()
         assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+async def test_a_further_offer_of_the_same_connection_is_answered_and_the_picture_goes_on(serving, player, until):
+    async with serving() as server:
+        viewer = player(server)
+        await viewer.play()
+        await until(lambda: len(viewer.frames["video"]) >= 5)
+        (peer,) = server.parts.peers.listed()
+        answer = await peer.answer_again(parse(await viewer.offer()), seconds=5)
+        await viewer.connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
+        assert answer.count("a=sendonly") == 2
+        start = len(viewer.frames["video"])
+        await until(lambda: len(viewer.frames["video"]) >= start + 15)
+        assert server.sessions().total == 1
+
+
+async def test_a_further_offer_with_another_section_is_refused_and_the_session_goes_on(serving, player, until):
+    async with serving() as server:
+        viewer = player(server, kinds=("video",))
+        await viewer.play()
+        await until(lambda: server.sessions().active == 1)
+        other = await player(server).offer()
+        (peer,) = server.parts.peers.listed()
+        with pytest.raises(UnusableOffer):
+            await peer.answer_again(parse(other), seconds=5)
+        assert server.sessions().active == 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["", "candidate:", "a=candidate:1 1 udp 1 nowhere.local 9 typ host", "candidate:1 x udp 1 127.0.0.1 9 typ host"],
+)
+async def test_a_candidate_that_is_of_no_use_changes_nothing(serving, player, until, line):
+    async with serving() as server:
+        viewer = player(server)
+        await viewer.play()
+        (peer,) = server.parts.peers.listed()
+        await peer.add_candidate(line, "0")
+        await until(lambda: server.sessions().active == 1)
