@@ -19,7 +19,8 @@ from gateway.facade import Facade
 from gateway.facades import FACADES, operator
 from gateway.front import Front, Site
 from gateway.history import History
-from gateway.listeners import Listeners, bind
+from gateway.limits import Usage
+from gateway.listeners import Listeners, allow_descriptors, bind
 from gateway.metrics import Backends, Metrics
 from gateway.monitor import Monitor, Watched
 from gateway.overview import Exposed, Overview
@@ -38,6 +39,7 @@ async def run(settings: GatewaySettings) -> None:
     """Serve until SIGTERM or SIGINT: say not ready, wait, close the listeners, let running answers end, exit."""
     stopping = stop_signal()
     loop = asyncio.get_running_loop()
+    allow_descriptors()
     sockets = {name: bind(name, *settings.listener(name)) for name in [*(one.name for one in FACADES), "operator"]}
     ports = {name: bound.getsockname()[1] for name, bound in sockets.items()}
     async with AsyncExitStack() as resources:
@@ -66,8 +68,9 @@ async def run(settings: GatewaySettings) -> None:
             exposed.append(_exposed(facade, app, settings, ports[facade.name]))
 
         snapshots = Snapshots(lambda: monitor.version)
+        usage = Usage(settings.limits, settings.trusted_proxies)
         metrics = Metrics(prometheus_client.REGISTRY)
-        prometheus_client.REGISTRY.register(Backends(monitor, snapshots))
+        prometheus_client.REGISTRY.register(Backends(monitor, snapshots, usage))
         lag = asyncio.create_task(metrics.watch_loop())
         resources.callback(lag.cancel)
         pages = operator.create_blueprint(
@@ -76,9 +79,10 @@ async def run(settings: GatewaySettings) -> None:
             lambda: bridge.iterate(monitor.changes(LONGEST_SILENCE_SECONDS, SHORTEST_SILENCE_SECONDS), loop),
         )
         app = create_app("operator", pages, operator.error_response, settings.max_body_bytes)
-        sites[ports["operator"]] = Site("operator", Bridge(app, settings.max_body_bytes))
+        sites[ports["operator"]] = Site("operator", Bridge(app, settings.max_body_bytes, settings.body_seconds))
 
-        listeners = Listeners(Front(sites, ports["operator"], snapshots, metrics), snapshots, settings.grace_seconds)
+        front = Front(sites, ports["operator"], snapshots, metrics, usage)
+        listeners = Listeners(front, snapshots, usage, settings.grace_seconds)
         serving = asyncio.create_task(listeners.serve(sockets=list(sockets.values())))
         log.info("listening", extra={"ports": ports})
         await stopping.wait()
@@ -93,7 +97,9 @@ async def run(settings: GatewaySettings) -> None:
 def _site(facade: Facade, app: Flask, settings: GatewaySettings) -> Site:
     """Tell the front what it must know of a façade."""
     headers = frozenset(name.encode() for name in facade.snapshot_headers)
-    return Site(facade.name, Bridge(app, settings.max_body_bytes), facade.snapshot_paths, headers)
+    return Site(
+        facade.name, Bridge(app, settings.max_body_bytes, settings.body_seconds), facade.snapshot_paths, headers
+    )
 
 
 def _exposed(facade: Facade, app: Flask, settings: GatewaySettings, port: int) -> Exposed:

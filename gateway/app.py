@@ -6,7 +6,7 @@ from collections.abc import Callable
 from flask import Blueprint, Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
-from gateway.bridge import ROUTE, SCOPE
+from gateway.bridge import REFUSED, ROUTE, SCOPE
 from gateway.errors import BackendError
 
 log = logging.getLogger(__name__)
@@ -26,6 +26,12 @@ def create_app(
     app.url_map.merge_slashes = False
     app.json.compact = True  # type: ignore[attr-defined]  # Flask's default provider has it
 
+    @app.before_request
+    def refuse() -> None:
+        """Come before everything else of the façade: nothing is done for a request beyond the limits."""
+        if (scope := request.environ.get(SCOPE)) and (error := scope.get(REFUSED)):
+            raise error
+
     @app.errorhandler(BackendError)
     def on_backend_error(error: BackendError) -> Response:
         log.info("backend call failed", extra={"facade": name, "code": error.code.name})
@@ -35,7 +41,7 @@ def create_app(
     def on_http_exception(error: HTTPException) -> Response:
         response = error_response(error.code or 500, error)
         for key, value in error.get_headers():
-            if key == "Allow":
+            if key in {"Allow", "Retry-After"}:
                 response.headers[key] = value
         return response
 

@@ -5,11 +5,11 @@ import io
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextvars import copy_context
-from http import HTTPStatus
 from typing import Any, TypeVar
 from urllib.parse import unquote_to_bytes
 
 from greenlet import getcurrent, greenlet
+from werkzeug.exceptions import RequestTimeout
 
 Environ = dict[str, Any]
 Wsgi = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
@@ -21,9 +21,16 @@ Result = TypeVar("Result")
 
 ROUTE = "pulsegate.route"  # the application notes here, in the scope, the template of the route it chose
 SCOPE = "pulsegate.scope"  # where a WSGI application finds the ASGI scope
+REFUSED = "pulsegate.refused"  # in the scope: the exception the application shall answer with, whatever was asked
 
 # A client that leaves is looked for only once an answer takes this long: the look-out costs more than most answers.
 LOOK_OUT_SECONDS = 0.05
+
+# A body has its time, and more of it for every byte that came: a slow line is no attack, a few bytes a second are.
+SLOWEST_BYTES_PER_SECOND = 10_000
+
+# After an answer to a body that was not read, so that the client, still sending, reads the answer before the end.
+LINGER_SECONDS = 1.0
 
 _BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
 
@@ -101,13 +108,13 @@ class Bridge:
         body, whole = b"", True
         if any(name in _BODY_HEADERS for name, _ in scope["headers"]):
             try:
-                async with asyncio.timeout(self._body_seconds):
-                    body, whole = await self._read(scope, receive)
+                async with asyncio.timeout(self._body_seconds) as deadline:
+                    body, whole = await self._read(scope, receive, deadline)
             except ClientLeft:
                 return
             except TimeoutError:
-                await _refuse_slow_body(send)
-                return
+                whole = False
+                scope[REFUSED] = RequestTimeout("The request did not come whole in time")
         answer = _Answer(self._application, environ(scope, body), send, asyncio.get_running_loop(), close=not whole)
         look_out = _LookOut(receive)
         try:
@@ -118,10 +125,10 @@ class Bridge:
         finally:
             look_out.stop()
 
-    async def _read(self, scope: Scope, receive: Receive) -> tuple[bytes, bool]:
+    async def _read(self, scope: Scope, receive: Receive, deadline: asyncio.Timeout) -> tuple[bytes, bool]:
         chunks: list[bytes] = []
         size = 0
-        if _content_length(scope) > self._max_body_bytes:
+        if REFUSED in scope or _content_length(scope) > self._max_body_bytes:
             return b"", False
         while True:
             event = await receive()
@@ -133,12 +140,7 @@ class Bridge:
                 return b"".join(chunks), False
             if not event.get("more_body", False):
                 return b"".join(chunks), True
-
-
-async def _refuse_slow_body(send: Send) -> None:
-    headers = [(b"connection", b"close"), (b"content-length", b"0")]
-    await send({"type": "http.response.start", "status": HTTPStatus.REQUEST_TIMEOUT, "headers": headers})
-    await send({"type": "http.response.body", "body": b""})
+            deadline.reschedule((deadline.when() or 0.0) + len(chunks[-1]) / SLOWEST_BYTES_PER_SECOND)
 
 
 class _LookOut:
@@ -208,6 +210,10 @@ class _Answer:
 
     async def _send_whole(self, body: bytes) -> None:
         await self._send(self._start())
+        if self._close:
+            await self._send({"type": "http.response.body", "body": body, "more_body": True})
+            await asyncio.sleep(LINGER_SECONDS)  # the look-out reads on
+            body = b""
         await self._send({"type": "http.response.body", "body": body})
 
     async def _send_chunk(self, chunk: bytes, *, start: bool) -> None:

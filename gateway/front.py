@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import structlog
 
-from gateway.bridge import ROUTE, Bridge, Event, Receive, Scope, Send
+from gateway.bridge import REFUSED, ROUTE, Bridge, Event, Receive, Scope, Send
+from gateway.limits import Usage
 from gateway.metrics import Metrics
 from gateway.snapshots import Snapshots, key_of
 from runtime import logs
@@ -37,12 +38,16 @@ class Front:
     The façade is picked by the listening port, which a client cannot forge; on the operator's port by path prefix.
     """
 
-    def __init__(self, by_port: Mapping[int, Site], operator_port: int, snapshots: Snapshots, metrics: Metrics) -> None:
+    def __init__(
+        self, by_port: Mapping[int, Site], operator_port: int, snapshots: Snapshots, metrics: Metrics, usage: Usage
+    ) -> None:
         self._by_port = by_port
         self._operator_port = operator_port
+        self._operator = by_port.get(operator_port)
         self._prefixes = {f"/{site.name}": site for port, site in by_port.items() if port != operator_port}
         self._snapshots = snapshots
         self._metrics = metrics
+        self._usage = usage
         self._request_ids = RequestIds()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -69,6 +74,10 @@ class Front:
             return self._prefixes[first], {**scope, "root_path": first}
         return operator, scope
 
+    def _limited(self, site: Site, scope: Scope) -> bool:
+        """Tell whether limits count: not for probes, nor for an operator, who has to see what goes on."""
+        return site is not self._operator and scope["path"] not in site.snapshot_paths
+
     async def _answer(self, site: Site, scope: Scope, receive: Receive, send: Send) -> None:
         structlog.contextvars.clear_contextvars()
         logs.bind_request(self._request_ids.name(scope))
@@ -80,7 +89,9 @@ class Front:
             status = event.get("status", status)
             await send(event)
 
-        with self._metrics.answering(site.name):
+        if REFUSED not in scope and self._limited(site, scope) and (error := self._usage.refusal(scope)):
+            scope[REFUSED] = error
+        with self._usage.answering(), self._metrics.answering(site.name):
             try:
                 await site.application(scope, receive, note)
             finally:

@@ -1,5 +1,6 @@
 """The sockets of the gateway, all served by one uvicorn on one loop."""
 
+import resource
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +9,7 @@ from functools import partial
 import uvicorn
 
 from gateway.front import Front
+from gateway.limits import Usage
 from gateway.protocol import Doorstep
 from gateway.snapshots import Snapshots
 from runtime.server import exit_on_bind_failure
@@ -18,11 +20,11 @@ BACKLOG = 1024
 class Listeners(uvicorn.Server):
     """uvicorn with the protocol that looks into the snapshots, and without its own idea of signals."""
 
-    def __init__(self, front: Front, snapshots: Snapshots, grace_seconds: float) -> None:
+    def __init__(self, front: Front, snapshots: Snapshots, usage: Usage, grace_seconds: float) -> None:
         super().__init__(
             uvicorn.Config(
                 front,
-                http=partial(Doorstep, snapshots),  # type: ignore[arg-type]  # called like a class
+                http=partial(Doorstep, snapshots, usage),  # type: ignore[arg-type]  # called like a class
                 lifespan="off",
                 proxy_headers=False,
                 server_header=False,
@@ -39,6 +41,12 @@ class Listeners(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Leave signals alone: the gateway drains first."""
         yield
+
+
+def allow_descriptors() -> None:
+    """Take as many descriptors as the system lets us: its default of 1024 is fewer sockets than our limit."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def bind(name: str, host: str, port: int) -> socket.socket:

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from gateway.limits import LIMITS, Usage
 from gateway.monitor import Monitor
 from gateway.snapshots import Snapshots
 
@@ -76,11 +77,12 @@ class Metrics:
 
 
 class Backends(Collector):
-    """Reads the monitor and the snapshots whenever Prometheus asks."""
+    """Reads the monitor, the snapshots and what clients take whenever Prometheus asks."""
 
-    def __init__(self, monitor: Monitor, snapshots: Snapshots) -> None:
+    def __init__(self, monitor: Monitor, snapshots: Snapshots, usage: Usage) -> None:
         self._monitor = monitor
         self._snapshots = snapshots
+        self._usage = usage
 
     def collect(self) -> Iterator[Metric]:
         """Yield every family; health is 1 for SERVING of a replica that can be reached, else 0."""
@@ -108,3 +110,10 @@ class Backends(Collector):
         yield CounterMetricFamily(
             "pulsegate_http_snapshot_answers", "Probes answered from memory", value=self._snapshots.hits
         )
+        yield GaugeMetricFamily("pulsegate_http_sockets", "Client sockets open now", value=self._usage.sockets)
+        refusals = CounterMetricFamily(
+            "pulsegate_http_refusals", "Requests refused and sockets cut by a limit", labels=["limit"]
+        )
+        for limit in LIMITS:
+            refusals.add_metric([limit], self._usage.refusals[limit])
+        yield refusals

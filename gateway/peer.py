@@ -15,7 +15,7 @@ def peer(remote: str, forwarded_for: str, trusted: Collection[Network]) -> str:
     """
     hops = [hop.strip() for hop in forwarded_for.split(",") if hop.strip()]
     caller = remote
-    while hops and _is_trusted(caller, trusted):
+    while hops and is_trusted(caller, trusted):
         caller = hops.pop()
     return caller
 
@@ -31,7 +31,8 @@ def is_loopback(host: str) -> bool:
     return bool((mapped or address).is_loopback)
 
 
-def _is_trusted(host: str, trusted: Collection[Network]) -> bool:
+def is_trusted(host: str, trusted: Collection[Network]) -> bool:
+    """Tell whether an address is that of a proxy whose words count."""
     try:
         address = ip_address(host)
     except ValueError:

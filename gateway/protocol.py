@@ -3,23 +3,30 @@
 import asyncio
 from typing import Any, cast
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from werkzeug.exceptions import BadRequest, HTTPException, RequestHeaderFieldsTooLarge, RequestTimeout
 
+from gateway.bridge import REFUSED
+from gateway.limits import STANDING_ROOM, Usage
 from gateway.peer import is_loopback
 from gateway.snapshots import RAW_REQUEST, Snapshots
 
 LONGEST_REMEMBERED = 4096
+CROWDED_SECONDS = 2.0
 
 
 class Doorstep(asyncio.Protocol):
     """Meets a new connection and answers its first request from memory, or brings it in to uvicorn.
 
     A probe makes a connection of its own for every question: nothing of uvicorn is set up for one that is answered
-    here. A connection that never asks anything is closed after the keep-alive time.
+    here. A connection that never asks anything is closed after the keep-alive time; one beyond the limits sooner, and
+    after its first answer.
     """
 
-    def __init__(self, snapshots: Snapshots, **of_uvicorn: Any) -> None:  # noqa: ANN401  handed on
+    def __init__(self, snapshots: Snapshots, usage: Usage, **of_uvicorn: Any) -> None:  # noqa: ANN401  handed on
         self._snapshots = snapshots
+        self._usage = usage
         self._of_uvicorn = of_uvicorn
         self._connections: set[Any] = of_uvicorn["server_state"].connections
 
@@ -27,8 +34,14 @@ class Doorstep(asyncio.Protocol):
         """Let uvicorn know of the connection, so that it is closed at shutdown."""
         self._transport = transport
         self._connections.add(self)
-        seconds = self._of_uvicorn["config"].timeout_keep_alive
+        self._host = transport.get_extra_info("peername")[0]
+        self._usage.open(self._host)
+        excess = self._usage.excess(self._host)
+        self._refusal = self._usage.too_many_sockets() if excess > 0 else None
+        seconds = CROWDED_SECONDS if self._refusal else self._of_uvicorn["config"].timeout_keep_alive
         self._patience = asyncio.get_running_loop().call_later(seconds, transport.close)
+        if excess > STANDING_ROOM:
+            cast("asyncio.Transport", transport).abort()
 
     def data_received(self, data: bytes) -> None:
         """Answer the first request here, or leave it and all others to uvicorn."""
@@ -38,7 +51,7 @@ class Doorstep(asyncio.Protocol):
             self._bring_in(transport).data_received(data)
             return
         transport.write(answer.data)
-        if answer.close:
+        if answer.close or self._refusal:
             transport.close()
         else:
             self._bring_in(transport)
@@ -47,6 +60,7 @@ class Doorstep(asyncio.Protocol):
         """Forget the connection."""
         self._patience.cancel()
         self._connections.discard(self)
+        self._usage.close(self._host)
 
     def shutdown(self) -> None:
         """Close, as uvicorn asks of every idle connection."""
@@ -54,7 +68,7 @@ class Doorstep(asyncio.Protocol):
 
     def _bring_in(self, transport: asyncio.Transport) -> "SnapshotProtocol":
         self.connection_lost(None)
-        protocol = SnapshotProtocol(self._snapshots, **self._of_uvicorn)
+        protocol = SnapshotProtocol(self._snapshots, self._usage, self._refusal, **self._of_uvicorn)
         protocol.connection_made(transport)
         transport.set_protocol(protocol)
         return protocol
@@ -66,26 +80,54 @@ class SnapshotProtocol(HttpToolsProtocol):
     A GET that arrives in one read, byte for byte like one that was answered since the picture last changed, gets the
     same bytes again: measured, a third of what parsing and calling an ASGI application costs. Everything else, and
     every first of its kind, is uvicorn's.
+
+    A head that is too large or does not come in time is refused in the words of its façade, as is every request of a
+    connection with a ``refusal``. A client that leaves an answer unread is cut.
     """
 
-    def __init__(self, snapshots: Snapshots, **of_uvicorn: Any) -> None:  # noqa: ANN401  handed on
+    def __init__(
+        self,
+        snapshots: Snapshots,
+        usage: Usage,
+        refusal: HTTPException | None,
+        **of_uvicorn: Any,  # noqa: ANN401  handed on
+    ) -> None:
         super().__init__(**of_uvicorn)
         self._snapshots = snapshots
+        self._usage = usage
+        self._limits = usage.limits
+        self._refusal = refusal
+        self._head_bytes = 0  # of a head that is not whole yet
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._stall_timer: asyncio.TimerHandle | None = None
+        self._deaf = False
         self._between_requests = True
+        self._in_head = self._head_came = False
         self._raw: bytes | None = None
         self._answered_at = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Remember what of the connection decides an answer."""
         super().connection_made(transport)
+        self._host = transport.get_extra_info("peername")[0]
+        self._usage.open(self._host)
         self._place = _place(transport)
         self._answered_at = self.loop.time()
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Give the socket back."""
+        super().connection_lost(exc)
+        self._usage.close(self._host)
+        self._stop_head_timer()
+        self.resume_writing()
+
     def data_received(self, data: bytes) -> None:
         """Answer from memory or let uvicorn parse."""
+        if self._deaf:
+            return
         if not (self._between_requests and (self.cycle is None or self.cycle.response_complete)):
-            super().data_received(data)
+            self._feed(data)
         elif answer := self._snapshots.get_raw((self._place, data)):
             self.transport.write(answer.data)
             self._answered_at = self.loop.time()
@@ -94,21 +136,96 @@ class SnapshotProtocol(HttpToolsProtocol):
         else:
             whole = data.startswith(b"GET ") and data.find(b"\r\n\r\n") == len(data) - 4
             self._raw = data if whole and len(data) <= LONGEST_REMEMBERED else None
-            super().data_received(data)
+            self._feed(data)
             self._raw = None
 
     def on_message_begin(self) -> None:
         """Hand the raw request on with the scope."""
         super().on_message_begin()
         self._between_requests = False
+        self._in_head = True
+        if self._refusal is not None:
+            self.scope[REFUSED] = self._refusal  # type: ignore[literal-required]  # a scope may carry more
         if self._raw is not None:
             extensions: dict[str, Any] = {RAW_REQUEST: (self._place, self._raw)}
             self.scope["extensions"] = extensions
+
+    def on_headers_complete(self) -> None:
+        """Be done with the head."""
+        super().on_headers_complete()
+        self._in_head = False
+        self._head_came = True
+        self._head_bytes = 0
+        self._stop_head_timer()
+        if self._refusal is not None:
+            self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
         """Be ready for a whole request again."""
         super().on_message_complete()
         self._between_requests = True
+
+    def pause_writing(self) -> None:
+        """Cut a client that does not read on."""
+        super().pause_writing()
+        if self._stall_timer is None:
+            self._stall_timer = self.loop.call_later(self._limits.stall_seconds, self._cut_stalled)
+
+    def resume_writing(self) -> None:
+        """Be content with a client that reads."""
+        super().resume_writing()
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+            self._stall_timer = None
+
+    def _cut_stalled(self) -> None:
+        self._usage.refusals["stall"] += 1
+        self.transport.abort()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP in the words of the façade."""
+        if self.cycle is None or self.cycle.response_complete:
+            self._refuse_head(BadRequest("Invalid HTTP request"))
+        else:
+            super().send_400_response(msg)
+
+    def _feed(self, data: bytes) -> None:
+        """Let uvicorn parse; limit a head that is still incomplete after that, in bytes and in time."""
+        most = self._limits.header_bytes
+        of_head = self._in_head or self._between_requests
+        if of_head and len(data) > most and data.find(b"\r\n\r\n", 0, most) < 0:
+            data = data[: most + 1]
+        self._head_came = False
+        super().data_received(data)
+        if not self._in_head or self._deaf:
+            return
+        if of_head and not self._head_came:
+            self._head_bytes += len(data)
+        if self._head_bytes > most:
+            self._refuse_head(RequestHeaderFieldsTooLarge("The head of the request is too large"))
+        elif self._head_timer is None:
+            late = RequestTimeout("The head of the request did not come whole in time")
+            self._head_timer = self.loop.call_later(self._limits.header_seconds, self._refuse_head, late)
+
+    def _refuse_head(self, error: HTTPException) -> None:
+        """Answer a request whose head is not whole, as if it were; what comes of it later is not heard.
+
+        The place of the real request takes one for the same path, as far as that is known, whose body never comes.
+        """
+        self._deaf = True
+        self._usage.refusals["head"] += 1
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.transport.close()  # an answer to an earlier request is under way and cannot be told apart from ours
+            return
+        target = self.url if self.headers else b"/"
+        self._refusal = error
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.feed_data(b"GET %s HTTP/1.1\r\nContent-Length: 1\r\n\r\n" % target)
+
+    def _stop_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
 
     def timeout_keep_alive_handler(self) -> None:
         """Close a connection only after it was really idle."""

@@ -1,6 +1,5 @@
 """What the gateway can be told: where it listens, where its backends are, who may call."""
 
-import ipaddress
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -8,9 +7,9 @@ from pydantic import AliasChoices, Field, SecretStr
 from pydantic.functional_validators import BeforeValidator
 from pydantic_settings import NoDecode
 
+from gateway.limits import Limits
+from gateway.peer import Network
 from runtime.settings import Settings
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def _documented(name: str, *variables: str) -> AliasChoices:
@@ -87,9 +86,34 @@ class GatewaySettings(Settings):
         description="icey-server configuration file; ./config.json if empty",
     )
     max_body_bytes: int = Field(10_485_760, gt=0, description="largest request body")
+    max_header_bytes: int = Field(32_768, ge=1024, description="largest head of a request")
+    header_seconds: float = Field(10.0, gt=0, description="time for the head of a request, from its first byte on")
+    body_seconds: float = Field(30.0, gt=0, description="time for a body, and 1 s more for each 10 kB of it")
+    stall_seconds: float = Field(30.0, gt=0, description="time a client may leave an answer unread")
+    max_sockets: int = Field(4096, gt=0, description="client sockets open at once")
+    max_sockets_per_client: int = Field(
+        1024, ge=0, description="those of one address, or IPv6 network, that is no trusted proxy; 0 for no limit"
+    )
+    max_answers: int = Field(2000, gt=0, description="answers given at once, streams among them, probes not")
+    requests_per_minute: int = Field(
+        0, ge=0, description="requests of one client besides probes and the operator's, counted evenly; 0 for no limit"
+    )
     trusted_proxies: Annotated[list[Network], NoDecode, BeforeValidator(_split)] = Field(
         default_factory=list, description="networks whose forwarding headers count, CIDR by comma"
     )
+
+    @property
+    def limits(self) -> Limits:
+        """What a client may take."""
+        return Limits(
+            header_bytes=self.max_header_bytes,
+            header_seconds=self.header_seconds,
+            stall_seconds=self.stall_seconds,
+            sockets=self.max_sockets,
+            sockets_per_client=self.max_sockets_per_client,
+            answers=self.max_answers,
+            requests_per_minute=self.requests_per_minute,
+        )
 
     def listener(self, name: str) -> tuple[str, int]:
         """Tell host and port of one façade, or of the operator's pages."""

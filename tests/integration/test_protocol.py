@@ -3,11 +3,13 @@ import itertools
 import re
 
 import pytest
-from flask import Flask, jsonify, request
+from flask import Blueprint, Response, jsonify, request
 from prometheus_client import CollectorRegistry
 
+from gateway.app import create_app
 from gateway.bridge import Bridge
 from gateway.front import Front, Site
+from gateway.limits import Usage
 from gateway.listeners import Listeners, bind
 from gateway.metrics import Metrics
 from gateway.snapshots import Snapshots
@@ -28,21 +30,23 @@ def version():
 @pytest.fixture
 async def server(version):
     """A listener whose Flask view counts how often it ran."""
-    app, runs = Flask("thing", static_folder=None), itertools.count()
+    views, runs = Blueprint("views", __name__), itertools.count()
 
-    @app.get("/api/status")
+    @views.get("/api/status")
     def status():
         return jsonify(run=next(runs))
 
-    @app.get("/other")
+    @views.get("/other")
     def other():
         return jsonify(run=next(runs), query=request.query_string.decode())
 
+    app = create_app("thing", views, lambda status, error: Response(str(error), status), 1000)
     bound = bind("thing", "127.0.0.1", 0)
+    usage = Usage()
     snapshots = Snapshots(lambda: version.number, lambda: 7.0)
     site = Site("thing", Bridge(app, 1000), frozenset({"/api/status"}))
-    front = Front({bound.getsockname()[1]: site}, 0, snapshots, Metrics(CollectorRegistry()))
-    server = Listeners(front, snapshots, grace_seconds=5)
+    front = Front({bound.getsockname()[1]: site}, 0, snapshots, Metrics(CollectorRegistry()), usage)
+    server = Listeners(front, snapshots, usage, grace_seconds=5)
     server.port = bound.getsockname()[1]
     serving = asyncio.create_task(server.serve(sockets=[bound]))
     yield server

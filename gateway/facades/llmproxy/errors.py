@@ -17,9 +17,11 @@ ERROR_TYPES = {
     403: "permission_error",
     404: "not_found_error",
     405: "invalid_request_error",
+    408: "timeout_error",
     409: "invalid_request_error",
     413: "request_too_large",
     429: "rate_limit_error",
+    431: "invalid_request_error",
     503: "overloaded_error",
     504: "timeout_error",
 }
@@ -44,6 +46,8 @@ def error_response(status: int, error: Exception) -> Response:
     envelope: dict[str, object] = {"type": kind, "message": words(status, error)}
     if status == 401:
         envelope["code"] = "invalid_api_key" if credentials() else "missing_api_key"
+    if status == 429:
+        envelope["code"] = "rate_limit_exceeded"
     if request.path.startswith("/providers"):
         return json_response({"error": envelope}, status)
     document: dict[str, object] = {"type": "error", "error": envelope, "request_id": request_id()}

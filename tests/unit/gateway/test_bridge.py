@@ -114,18 +114,6 @@ async def test_a_chunked_body_within_the_limit_arrives_whole():
     assert (answer.status_code, answer.content) == (200, b"one two|")
 
 
-async def test_a_body_that_never_comes_whole_is_refused_and_its_connection_closed():
-    sent = []
-
-    async def send(event):
-        sent.append(event)
-
-    asked = {**scope("POST", "/echo"), "headers": [(b"content-length", b"5")]}
-    await Bridge(application(), MAX_BODY, body_seconds=0.01)(asked, asyncio.Event().wait, send)
-    assert (sent[0]["status"], dict(sent[0]["headers"])[b"connection"]) == (408, b"close")
-    assert sent[1]["body"] == b""
-
-
 async def test_a_path_is_percent_decoded_and_its_bad_bytes_replaced():
     async with client(application(), client=("192.0.2.7", 1)) as http:
         answer = await http.get("/path/%E1%88%B4%FF")

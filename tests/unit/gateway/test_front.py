@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 from gateway.app import create_app
 from gateway.bridge import Bridge
 from gateway.front import Front, Site
+from gateway.limits import Usage
 from gateway.metrics import Metrics
 from gateway.peer import is_loopback
 from gateway.snapshots import Snapshots
@@ -61,6 +62,7 @@ def front(clock, rendered):
         OPERATOR,
         Snapshots(lambda: clock.version, lambda: clock.seconds),
         Metrics(CollectorRegistry()),
+        Usage(),
     )
 
 

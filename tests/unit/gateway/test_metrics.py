@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from prometheus_client import CollectorRegistry
 
+from gateway.limits import Usage
 from gateway.metrics import Backends, Metrics
 from gateway.monitor import Picture, Replica, Word
 from gateway.snapshots import Snapshots
@@ -30,7 +31,7 @@ def test_health_is_a_number_per_replica_and_name(registry):
     words = {"": Word("SERVING", MOMENT), "thing.part": Word("NOT_SERVING", MOMENT)}
     one = Replica("a:1", reachable=True, since=MOMENT, words=words, judged=True, check_seconds=0.5)
     two = Replica("b:1", since=MOMENT, words=words, judged=True, check_seconds=0.5)
-    registry.register(Backends(Pictures(one, two), Snapshots(lambda: 1)))
+    registry.register(Backends(Pictures(one, two), Snapshots(lambda: 1), Usage()))
 
     def value(what, replica, **labels):
         return registry.get_sample_value(
@@ -47,7 +48,7 @@ def test_health_is_a_number_per_replica_and_name(registry):
 
 def test_answers_from_memory_are_counted(registry):
     snapshots = Snapshots(lambda: 1)
-    registry.register(Backends(Pictures(), snapshots))
+    registry.register(Backends(Pictures(), snapshots, Usage()))
     snapshots.hits += 2
     assert registry.get_sample_value("pulsegate_http_snapshot_answers_total") == 2
 

@@ -18,6 +18,7 @@ from gateway.backend import Backend
 from gateway.bridge import Bridge
 from gateway.facades.llmproxy import FACADE
 from gateway.front import Front, Site
+from gateway.limits import Usage
 from gateway.metrics import Metrics
 from gateway.monitor import Monitor, Watched
 from gateway.settings import GatewaySettings
@@ -211,7 +212,7 @@ async def serving_gateway(address, until, **settings):
     site = Site(FACADE.name, Bridge(app, settings.max_body_bytes), FACADE.snapshot_paths, headers)
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
-    front = Front({port: site}, 0, Snapshots(lambda: monitor.version), Metrics(CollectorRegistry()))
+    front = Front({port: site}, 0, Snapshots(lambda: monitor.version), Metrics(CollectorRegistry()), Usage())
     server = uvicorn.Server(uvicorn.Config(front, http="httptools", lifespan="off", log_config=None, access_log=False))
     serving = asyncio.create_task(server._serve([listener]))
     try:
