@@ -23,9 +23,10 @@ from services.media.origin import Origin
 from services.media.peers import Limits, Peers
 from services.media.servicer import MediaServicer
 from services.media.settings import MediaSettings
-from services.media.sources import Encoding, SourceMissing, must_open
+from services.media.sources import OLDEST_LIVE_SECONDS, Encoding, SourceLost, SourceMissing, must_open
 from services.media.status import SOURCE, TURN, StatusBook
 from services.media.stream import Stream
+from services.media.streams import Streams
 from services.media.wire import can_segment
 
 SERVICE = media_pb2.DESCRIPTOR.services_by_name["MediaService"].full_name
@@ -37,7 +38,7 @@ log = logging.getLogger("services.media")
 class Parts:
     """What the media process is made of, running."""
 
-    streams: dict[str, Stream]
+    streams: Streams
     peers: Peers
     health: Health
     book: StatusBook
@@ -61,7 +62,7 @@ async def run(settings: MediaSettings, file: ConfigFile) -> None:
         logging.getLogger(library).setLevel(logging.WARNING)  # they tell every candidate pair at INFO
     async with AsyncExitStack() as stack:
         parts = await assemble(settings, stack, file)
-        metrics.export(parts.peers, [stream.hub for stream in parts.streams.values()])
+        metrics.export(parts.peers, parts.streams)
         await serve(settings, parts.health, parts.register, on_drain=parts.drain, on_stop=parts.feed.close)
 
 
@@ -69,10 +70,12 @@ async def assemble(settings: MediaSettings, stack: AsyncExitStack, file: ConfigF
     """Put the parts together and start them; the stack ends them in reverse order."""
     compat.offer_addresses(settings.candidate_addresses)
     fan_out = await choose_fan_out(settings.fan_out)
-    streams = _streams(settings)
-    for name, stream in streams.items():
+    fed = _fed_streams(settings)
+    for name, stream in fed.items():
         await start(stack, stream.run(), f"stream {name}")
-    health = Health(SERVICE, _probes(settings, streams))
+    streams = Streams(settings.mode, fed)
+    stack.push_async_callback(streams.close)
+    health = Health(SERVICE, _probes(settings, fed, streams))
     if settings.turn == "auto":
         await start(stack, _look_for_turn(settings, health), "look-out for TURN")
 
@@ -80,14 +83,14 @@ async def assemble(settings: MediaSettings, stack: AsyncExitStack, file: ConfigF
         feed.changed()
 
     peers = Peers(
-        {name: stream.hub for name, stream in streams.items()},
+        streams,
         fan_out,
-        Limits(settings.max_viewers, settings.setup_seconds, settings.silence_seconds),
+        Limits(settings.max_viewers, settings.setup_seconds, settings.silence_seconds, settings.publish_bitrate),
         on_change,
     )
     await start(stack, peers.watch(), "peers")
     stack.push_async_callback(peers.close_all)
-    book = StatusBook(settings, file, health, peers)
+    book = StatusBook(settings, file, health, peers, streams)
     feed = StatusFeed(book.build)
     health.on_change(feed.changed)
     servicer = MediaServicer(settings, peers, book, feed)  # type: ignore[abstract]  # the rest is UNIMPLEMENTED
@@ -109,7 +112,7 @@ async def choose_fan_out(wanted: str) -> str:
     return wanted
 
 
-def _streams(settings: MediaSettings) -> dict[str, Stream]:
+def _fed_streams(settings: MediaSettings) -> dict[str, Stream]:
     origin = Origin(settings.source)
     if settings.mode != "stream" or origin.kind == "none":
         return {}
@@ -124,11 +127,13 @@ def _streams(settings: MediaSettings) -> dict[str, Stream]:
     return {settings.stream: Stream(origin, encoding, loop_file=settings.loop)}
 
 
-def _probes(settings: MediaSettings, streams: dict[str, Stream]) -> list[Probe]:
+def _probes(settings: MediaSettings, fed: dict[str, Stream], streams: Streams) -> list[Probe]:
     probes = []
     if settings.mode == "stream":
-        checks = [stream.source.check for stream in streams.values()] or [_no_source]
+        checks = [stream.source.check for stream in fed.values()] or [_no_source]
         probes += [Probe(SOURCE, check, timeout_seconds=5.0) for check in checks]
+    if settings.mode == "relay":
+        probes.append(Probe(SOURCE, partial(_check_fed, streams), required=False))  # who publishes must get in
     if settings.turn == "true":
         probes.append(_turn_probe(settings))
     return probes
@@ -149,6 +154,12 @@ async def _look_for_turn(settings: MediaSettings, health: Health) -> None:
         else:
             await health.add(_turn_probe(settings))
             return
+
+
+async def _check_fed(streams: Streams) -> None:
+    """Raise ``SourceLost`` while viewers wait for a publisher in vain."""
+    if names := streams.starving(OLDEST_LIVE_SECONDS):
+        raise SourceLost(f"viewers wait for a publisher of {', '.join(names[:3])}")
 
 
 async def _no_source() -> None:
@@ -187,8 +198,10 @@ def configure(arguments: list[str]) -> tuple[MediaSettings, ConfigFile]:
 
 def _cannot_start(settings: MediaSettings) -> str:
     """Tell the check that fails and why; empty when the process can do what it is asked to."""
-    if settings.mode != "stream":
-        return f"mode: this version does not {settings.mode} yet; it streams a source to viewers"
+    if settings.mode == "record":
+        return "mode: this version does not record yet; it streams a source to viewers or relays publishers"
+    if settings.mode == "relay":
+        return ""
     origin = Origin(settings.source)
     if origin.kind == "none":
         return "source: stream mode requires --source or media.source"

@@ -1,7 +1,8 @@
 """Every private name of aiortc, aioice and pylibsrtp that this project touches, with a test that they are there.
 
 Proved with aiortc 1.16, aioice 0.13 and pylibsrtp 1.0. ``self_test`` runs at start; where it raises, viewers are
-served through a stock RTCRtpSender instead, which needs none of the names below its heading.
+served through a stock RTCRtpSender and publishers are received through a stock RTCRtpReceiver, which decodes; both
+need none of the names below their heading.
 """
 
 import asyncio
@@ -13,10 +14,17 @@ from typing import Any, Protocol
 import aioice.ice
 import pylibsrtp
 from aioice.stun import TransactionError
-from aiortc import RTCConfiguration, RTCDtlsTransport, RTCPeerConnection, RTCRtpSender, RTCRtpTransceiver
+from aiortc import (
+    RTCConfiguration,
+    RTCDtlsTransport,
+    RTCPeerConnection,
+    RTCRtpReceiver,
+    RTCRtpSender,
+    RTCRtpTransceiver,
+)
 from aiortc.rtcicetransport import RTCIceParameters
-from aiortc.rtcrtpparameters import RTCRtpSendParameters
-from aiortc.rtp import AnyRtcpPacket
+from aiortc.rtcrtpparameters import RTCRtpReceiveParameters, RTCRtpSendParameters
+from aiortc.rtp import AnyRtcpPacket, RtpPacket
 from pylibsrtp import Policy, Session
 from pylibsrtp import _binding as srtp_binding
 
@@ -67,6 +75,23 @@ class Recipient:
         self._on_packet(packet)
 
 
+class Tap:
+    """What a transport hands the packets of one received track to, in place of aiortc's decoding receiver."""
+
+    def __init__(self, on_packet: Callable[[RtpPacket], None], on_control: Callable[[AnyRtcpPacket], None]) -> None:
+        self._on_packet = on_packet
+        self._on_control = on_control
+
+    async def _handle_rtp_packet(self, packet: RtpPacket, arrival_time_ms: int) -> None:  # noqa: ARG002
+        self._on_packet(packet)
+
+    async def _handle_rtcp_packet(self, packet: AnyRtcpPacket) -> None:
+        self._on_control(packet)
+
+    def _handle_disconnect(self) -> None:
+        """Do nothing: the peer sees its connection end by itself."""
+
+
 def offer_addresses(addresses: Sequence[str]) -> None:
     """Make every later peer offer candidates on these addresses; aioice itself never offers loopback.
 
@@ -110,7 +135,7 @@ def guard_connecting(transceiver: RTCRtpTransceiver, ending: Callable[[], bool])
         transport.start = start_unless_ending  # type: ignore[method-assign,assignment]  # positional only
 
 
-# Needed by the shared fan-out only
+# Needed by the shared fan-out and by receiving without decoding only
 
 
 def send_as(sender: RTCRtpSender, ssrc: int, rtx_ssrc: int) -> None:
@@ -131,6 +156,16 @@ def listen(transport: RTCDtlsTransport, recipient: Recipient, parameters: RTCRtp
 def unlisten(transport: RTCDtlsTransport, recipient: Recipient) -> None:
     """Get them no more."""
     transport._unregister_rtp_sender(recipient)  # noqa: SLF001
+
+
+def receive(transport: RTCDtlsTransport, tap: Tap, parameters: RTCRtpReceiveParameters) -> None:
+    """Get the packets of one received track."""
+    transport._register_rtp_receiver(tap, parameters)  # noqa: SLF001
+
+
+def unreceive(transport: RTCDtlsTransport, tap: Tap) -> None:
+    """Get them no more."""
+    transport._unregister_rtp_receiver(tap)  # noqa: SLF001
 
 
 def path(transport: RTCDtlsTransport) -> Path:
@@ -204,7 +239,16 @@ async def self_test_peer() -> None:
             "RTCRtpTransceiver": (transceiver, ("_headerExtensions",)),
             "RTCDtlsTransport": (
                 transport,
-                ("_tx_srtp", "_ssl", "_role", "_set_role", "_register_rtp_sender", "_unregister_rtp_sender"),
+                (
+                    "_tx_srtp",
+                    "_ssl",
+                    "_role",
+                    "_set_role",
+                    "_register_rtp_sender",
+                    "_unregister_rtp_sender",
+                    "_register_rtp_receiver",
+                    "_unregister_rtp_receiver",
+                ),
             ),
             "aioice.Connection": (transport.transport._connection, ("_nominated", "build_request", "remote_password")),  # noqa: SLF001
         }
@@ -226,3 +270,15 @@ def replace_sending(sender: RTCRtpSender, start: Starter, stop: Callable[[], Cor
     """Let others start and stop this sender: its public ``send`` and ``stop``, on this one instance."""
     sender.send = start  # type: ignore[method-assign,assignment]  # without the argument's name
     sender.stop = stop  # type: ignore[method-assign]
+
+
+ReceiveStarter = Callable[[RTCRtpReceiveParameters], Coroutine[Any, Any, None]]
+"""What a connection calls once media can come."""
+
+
+def replace_receiving(
+    receiver: RTCRtpReceiver, start: ReceiveStarter, stop: Callable[[], Coroutine[Any, Any, None]]
+) -> None:
+    """Let others start and stop this receiver: its public ``receive`` and ``stop``, on this one instance."""
+    receiver.receive = start  # type: ignore[method-assign,assignment]  # without the argument's name
+    receiver.stop = stop  # type: ignore[method-assign]

@@ -24,7 +24,12 @@ class Hub:
     one now, else at one made for it.
     """
 
-    def __init__(self, want_key: Callable[[], bool], on_demand: Callable[[bool], None]) -> None:
+    def __init__(
+        self,
+        want_key: Callable[[], bool],
+        on_demand: Callable[[bool], None],
+        on_estimate: Callable[[int], None] = lambda _bitrate: None,
+    ) -> None:
         self.lines: dict[Kind, Line] = {"video": Line("video"), "audio": Line("audio")}
         self.sent_packets = 0
         self.sent_octets = 0
@@ -32,6 +37,8 @@ class Hub:
         self.dropped_units = 0
         self._want_key = want_key
         self._on_demand = on_demand
+        self._on_estimate = on_estimate
+        self._estimates: dict[int, int] = {}
         self._claims = 0
         self._backlog: deque[Unit] = deque()
         self._arrived = asyncio.Event()
@@ -96,8 +103,31 @@ class Hub:
         line.lanes.append(lane)
 
     def leave(self, kind: Kind, lane: Lane) -> None:
-        """Stop sending a track to a viewer."""
+        """Stop sending a track to a viewer, and forget what it could take."""
         self.lines[kind].lanes.remove(lane)
+        if self._estimates.pop(id(lane), None) is not None:
+            self._on_estimate(self.least_estimate())
+
+    def estimated(self, lane: Lane, bitrate: int) -> None:
+        """Take a viewer's estimate of the bits per second it can receive."""
+        self._estimates[id(lane)] = bitrate
+        self._on_estimate(self.least_estimate())
+
+    def least_estimate(self) -> int:
+        """Tell the smallest current estimate of a viewer; 0 while none has one."""
+        return min(self._estimates.values(), default=0)
+
+    def claimed(self) -> int:
+        """Tell how many viewers there are or are coming."""
+        return self._claims
+
+    def cut(self) -> None:
+        """Forget the pictures so far, because what comes now does not follow them."""
+        self._backlog.clear()
+        self._gop = []
+        self._gop_started = self._key_asked = float("-inf")
+        for lane in self.lines["video"].lanes:
+            lane.live = False
 
     def lost(self, kind: Kind, lane: Lane, numbers: Iterable[int]) -> None:
         """Send again what a viewer lost."""
@@ -161,7 +191,8 @@ class Hub:
             self._gop = []
 
     def _start(self, lane: Lane, first_sequence: int) -> None:
-        lane.shift = 0 if first_sequence < HALF else HALF
+        if not lane.packets:  # later its numbers must go on, wherever they are
+            lane.shift = 0 if first_sequence < HALF else HALF
         lane.live = True
 
     def _send(self, lane: Lane, frame: Frame) -> None:

@@ -117,6 +117,7 @@ class Line:
         """Send lost packets again, by the retransmission stream where there is one; tells how many were."""
         sent = 0
         for asked in numbers:
+            asked %= WHOLE  # noqa: PLW2901  aiortc counts a mask of lost packets on beyond the wrap
             number = (asked - lane.shift) % WHOLE
             kept = self._history[number % HISTORY_PACKETS]
             if kept is None or kept[0] != number or lane.rtx_budget <= 0:

@@ -37,6 +37,11 @@ class Section:
         """Whether the offerer wants to get media here."""
         return self.direction in ("sendrecv", "recvonly")
 
+    @property
+    def sends(self) -> bool:
+        """Whether the offerer wants to give media here."""
+        return self.direction in ("sendrecv", "sendonly")
+
 
 @dataclass(frozen=True)
 class Offer:
@@ -52,21 +57,31 @@ class Offer:
 
         Raises ``UnusableOffer`` when it wants none, ``NoCommonCodec`` when it wants video but no H.264.
         """
-        codecs: dict[Kind, str] = {"video": "h264", "audio": "opus"}
-        asked = [section for section in self.sections if section.kind in codecs and section.receives]
-        if not asked:
-            raise UnusableOffer("the offer asks for neither video nor audio")
-        video = [section for section in asked if section.kind == "video"]
-        if video and not any("h264" in section.codecs for section in video):
-            raise NoCommonCodec("the offer has no H.264")
-        found: list[Kind] = []
-        for section in self.sections:
-            for kind, codec in codecs.items():
-                if section.kind == kind and kind not in found and section.receives and codec in section.codecs:
-                    found.append(kind)
-        if not found:
-            raise NoCommonCodec("the offer has no Opus")
-        return tuple(found)
+        asked = [section for section in self.sections if section.receives]
+        return _common(asked, "the offer asks for neither video nor audio")
+
+    def offered(self) -> tuple[Kind, ...]:
+        """Tell which tracks the offerer gives, as ``wanted`` does and with the same errors."""
+        return _common([section for section in self.sections if section.sends], "the offer gives no media")
+
+
+def _common(asked: list[Section], nothing: str) -> tuple[Kind, ...]:
+    """Pick the sections with a codec of ours."""
+    codecs: dict[str, tuple[Kind, str]] = {"video": ("video", "h264"), "audio": ("audio", "opus")}
+    asked = [section for section in asked if section.kind in codecs]
+    if not asked:
+        raise UnusableOffer(nothing)
+    video = [section for section in asked if section.kind == "video"]
+    if video and not any("h264" in section.codecs for section in video):
+        raise NoCommonCodec("the offer has no H.264")
+    found: list[Kind] = []
+    for section in asked:
+        kind, codec = codecs[section.kind]
+        if kind not in found and codec in section.codecs:
+            found.append(kind)
+    if not found:
+        raise NoCommonCodec("the offer has no Opus")
+    return tuple(found)
 
 
 def parse(text: str) -> Offer:

@@ -1,4 +1,4 @@
-"""One viewer's peer connection: offer in, answer out, tracks attached, closed exactly once."""
+"""One peer connection: offer in, answer out, tracks attached, closed exactly once."""
 
 import asyncio
 import enum
@@ -7,7 +7,7 @@ import secrets
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import cast
+from typing import Protocol
 
 from aiortc import (
     RTCBundlePolicy,
@@ -19,17 +19,12 @@ from aiortc import (
     RTCSessionDescription,
 )
 from aiortc.exceptions import InvalidStateError, OperationError
-from aiortc.rtcrtpparameters import RTCRtpCodecCapability, RTCRtpSendParameters
-from aiortc.rtp import RTCP_PSFB_FIR, RTCP_PSFB_PLI, RTCP_RTPFB_NACK, AnyRtcpPacket, RtcpPsfbPacket, RtcpRtpfbPacket
+from aiortc.rtcrtpparameters import RTCRtpCodecCapability
 from aiortc.sdp import SessionDescription, candidate_from_sdp
 
 from services.media import compat
-from services.media.fanout import Hub
-from services.media.line import Lane
 from services.media.offer import NoCommonCodec, Offer, UnusableOffer
-from services.media.stock import StockTrack
 from services.media.unit import Kind
-from services.media.wire import SegmentedWire, Wire
 
 CLOSE_SECONDS = 3.0
 CANDIDATE_SECONDS = 2.0
@@ -54,16 +49,48 @@ class SetUpTimeout(Exception):
     """The answer was not ready in time."""
 
 
+class Media(Protocol):
+    """What flows over a peer: a ``Viewing`` or a ``Publishing``."""
+
+    plain_packets: bool
+    """Whether packets are made or read here, and so are to be without header extensions."""
+
+    def add(
+        self, connection: RTCPeerConnection, kind: Kind, ending: Callable[[], bool], heard: Callable[[], None]
+    ) -> RTCRtpTransceiver:
+        """Add a track, which begins by itself once connected unless ``ending``; ``heard`` is called by every sign."""
+        ...
+
+    def polish(self, answer: str) -> str:
+        """Change the text of the answer, which aiortc has made, where it says too little."""
+        ...
+
+    def refresh(self, transport: RTCDtlsTransport) -> None:
+        """Follow the peer to another address, should it have changed."""
+        ...
+
+    async def leave(self) -> None:
+        """End everything that was started; called once, after the connection has ended."""
+        ...
+
+
+def new_id() -> str:
+    """Make an id that nobody can guess: it is the only handle of its session."""
+    return secrets.token_urlsafe(18)
+
+
 class Peer:
-    """A viewer of one hub.
+    """A session with one browser or program.
 
     Nothing it owns outlives ``close``: aiortc goes on connecting when it is closed meanwhile and would then start
-    sending for good, so its senders are started and stopped here and refuse once the peer is ending.
+    sending and receiving for good, so both are started and stopped by its ``Media``, which refuses once the peer is
+    ending.
     """
 
-    def __init__(self, hub: Hub, stream: str, fan_out: str, on_state: "Callable[[Peer], None]") -> None:
-        self.id = secrets.token_urlsafe(18)
+    def __init__(self, peer_id: str, stream: str, media: Media, on_state: "Callable[[Peer], None]") -> None:
+        self.id = peer_id
         self.stream = stream
+        self.media = media
         self.started_at = datetime.now(UTC)
         self.state = State.CONNECTING
         self.was_active = False
@@ -72,29 +99,23 @@ class Peer:
         self.asked_in_vain = False
         self.ended = asyncio.Event()
         self.end_reason = ""
-        self._hub = hub
-        self._fan_out = fan_out
         self._on_state = on_state
         self._connection = RTCPeerConnection(
             RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)  # None would ask a public server
         )
         self._connection.on("connectionstatechange", self._follow)
-        self._lanes: dict[Kind, tuple[Lane, compat.Recipient, RTCRtpTransceiver]] = {}
-        self._stock: list[StockTrack] = []
-        self._wire: Wire | None = None
         self._closing: asyncio.Task[None] | None = None
         self._asking: asyncio.Task[None] | None = None
         self._transport: RTCDtlsTransport | None = None
-        hub.claim()
 
-    async def answer(self, offer: Offer, seconds: float) -> str:
-        """Answer an offer with every candidate in it.
+    async def answer(self, offer: Offer, kinds: tuple[Kind, ...], seconds: float) -> str:
+        """Answer an offer, with tracks of these kinds and with every candidate in it.
 
         Raises ``UnusableOffer``, ``NoCommonCodec`` or ``SetUpTimeout``; the peer must be closed then.
         """
         try:
             async with asyncio.timeout(seconds):
-                return await self._answer(offer)
+                return await self._answer(offer, kinds)
         except TimeoutError:
             raise SetUpTimeout("the answer was not ready in time") from None
 
@@ -142,29 +163,20 @@ class Peer:
 
     def refresh(self) -> None:
         """Follow the peer to another address, should it have changed."""
-        if self._wire is None or self._transport is None or self.state is not State.ACTIVE:
-            return
-        if compat.selected_address(self._transport) not in (self._wire.address, None):
-            wire = self._open_wire(self._transport)
-            for lane, _, _ in self._lanes.values():
-                lane.wire = wire
-            self._wire.close()
-            self._wire = wire
+        if self._transport is not None and self.state is State.ACTIVE:
+            self.media.refresh(self._transport)
 
-    async def _answer(self, offer: Offer) -> str:
-        wanted = offer.wanted()
+    async def _answer(self, offer: Offer, kinds: tuple[Kind, ...]) -> str:
         try:
             SessionDescription.parse(offer.text)
         except _MALFORMED:
             raise UnusableOffer("the offer is malformed") from None
-        ours = [self._add(kind) for kind in wanted]
+        ours = [self._add(kind) for kind in kinds]
         await self._apply(offer)
         for transceiver in self._connection.getTransceivers():
             if transceiver not in ours:
                 transceiver.direction = "inactive"  # a received track that nobody reads would grow without bound
-            elif self._fan_out != "stock":
-                compat.without_header_extensions(transceiver)
-        self._transport = ours[0].sender.transport
+        self._transport = ours[0].receiver.transport
         if offer.leaves_role:
             compat.answer_as_dtls_server(ours[0])
         answer = await self._describe()
@@ -180,58 +192,21 @@ class Peer:
             raise UnusableOffer("the offer is malformed") from None
 
     async def _describe(self) -> str:
+        if self.media.plain_packets:
+            for transceiver in self._connection.getTransceivers():
+                compat.without_header_extensions(transceiver)
         await self._connection.setLocalDescription(await self._connection.createAnswer())
-        return self._connection.localDescription.sdp
+        return self.media.polish(self._connection.localDescription.sdp)
 
     def _add(self, kind: Kind) -> RTCRtpTransceiver:
-        """Add a track in the direction of the viewer; preferences only count before the offer is applied."""
-        if self._fan_out == "stock":
-            track = StockTrack(kind, self._hub)
-            self._stock.append(track)
-            transceiver = self._connection.addTransceiver(track, direction="sendonly")
-            self._guard_stock(transceiver.sender)
-        else:
-            transceiver = self._connection.addTransceiver(kind, direction="sendonly")
-            line = self._hub.lines[kind]
-            compat.send_as(transceiver.sender, line.ssrc, line.rtx_ssrc)
-            self._take_over(transceiver, kind)
+        """Add a track in the direction of the media; preferences only count before the offer is applied."""
+        transceiver = self.media.add(self._connection, kind, self._ending, self._heard)
         transceiver.setCodecPreferences(_preferences(kind))
         compat.guard_connecting(transceiver, self._ending)
         return transceiver
 
-    def _take_over(self, transceiver: RTCRtpTransceiver, kind: Kind) -> None:
-        async def start(parameters: RTCRtpSendParameters) -> None:
-            if self._ending() or kind in self._lanes:
-                return
-            transport = transceiver.sender.transport
-            if self._wire is None:
-                self._wire = self._open_wire(transport)
-            lane = Lane(self._wire, cast("int", parameters.codecs[0].payloadType), _rtx(parameters))
-            recipient = compat.Recipient(self._hub.lines[kind].ssrc, lambda packet: self._heard(kind, packet))
-            compat.listen(transport, recipient, parameters)
-            self._lanes[kind] = (lane, recipient, transceiver)
-            self._hub.join(kind, lane)
-
-        async def stop() -> None:
-            self._leave(kind)
-
-        compat.replace_sending(transceiver.sender, start, stop)
-
     def _ending(self) -> bool:
         return self.state in (State.ENDING, State.ENDED)
-
-    def _guard_stock(self, sender: RTCRtpSender) -> None:
-        stock_start = sender.send
-
-        async def start(parameters: RTCRtpSendParameters) -> None:
-            if not self._ending():
-                await stock_start(parameters)
-
-        compat.replace_sending(sender, start, sender.stop)
-
-    def _open_wire(self, transport: RTCDtlsTransport) -> Wire:
-        path = compat.path(transport)
-        return SegmentedWire(path, path.socket) if path.socket and self._fan_out == "auto" else Wire(path)
 
     async def _ask(self) -> None:
         asked_at = time.monotonic()
@@ -239,27 +214,14 @@ class Peer:
             self.heard_at = time.monotonic()
         self.asked_in_vain = self.heard_at < asked_at
 
-    def _heard(self, kind: Kind, packet: AnyRtcpPacket) -> None:
+    def _heard(self) -> None:
         self.heard_at = time.monotonic()
         self.asked_in_vain = False
-        lane = self._lanes[kind][0] if kind in self._lanes else None
-        if lane is None:
-            return
-        if isinstance(packet, RtcpRtpfbPacket) and packet.fmt == RTCP_RTPFB_NACK:
-            self._hub.lost(kind, lane, packet.lost)
-        elif isinstance(packet, RtcpPsfbPacket) and packet.fmt in (RTCP_PSFB_PLI, RTCP_PSFB_FIR):
-            self._hub.picture_lost()
-
-    def _leave(self, kind: Kind) -> None:
-        if kind in self._lanes:
-            lane, recipient, transceiver = self._lanes.pop(kind)
-            self._hub.leave(kind, lane)
-            compat.unlisten(transceiver.sender.transport, recipient)
 
     def _follow(self) -> None:
         connection_state = self._connection.connectionState
         if connection_state == "connected" and self.state is State.CONNECTING:
-            self.heard_at = time.monotonic()
+            self._heard()
             self._enter(State.ACTIVE)
         elif connection_state in ("failed", "closed"):
             self.close(f"connection {connection_state}")
@@ -278,24 +240,9 @@ class Peer:
         if self._asking:
             self._asking.cancel()
             await asyncio.gather(self._asking, return_exceptions=True)
-        for kind in tuple(self._lanes):
-            self._leave(kind)
-        for track in self._stock:
-            track.stop()
-        if self._wire:
-            self._wire.close()
-        self._hub.release()
+        await self.media.leave()
         self._enter(State.ENDED)
         self.ended.set()
-
-
-def _rtx(parameters: RTCRtpSendParameters) -> int | None:
-    """Tell the payload type by which lost packets of the first codec are sent again."""
-    wanted = parameters.codecs[0].payloadType
-    for codec in parameters.codecs:
-        if codec.name.lower() == "rtx" and codec.parameters.get("apt") == wanted:
-            return codec.payloadType
-    return None
 
 
 def _preferences(kind: Kind) -> list[RTCRtpCodecCapability]:

@@ -5,19 +5,20 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
-from services.media.fanout import Hub
-from services.media.offer import parse
-from services.media.peer import Peer, State
+from services.media.inbound import Inbound
+from services.media.offer import Offer, parse
+from services.media.peer import Peer, State, new_id
+from services.media.publishing import Publishing
+from services.media.streams import Streams
+from services.media.unit import Kind
+from services.media.viewing import Viewing
 
 CHECK_SECONDS = 0.5
 _MOST_ANSWERS_AT_ONCE = 8
 
 log = logging.getLogger(__name__)
-
-
-class UnknownStream(Exception):
-    """There is no stream of that name."""
 
 
 class UnknownPeer(Exception):
@@ -40,11 +41,12 @@ class Counts:
 
 @dataclass(frozen=True)
 class Limits:
-    """How many peers there may be and how long they may be silent."""
+    """How many peers there may be, how long they may be silent, and how many bits per second a publisher may send."""
 
     most: int
     setup_seconds: float
     silence_seconds: float
+    publish_bitrate: int
 
 
 class Peers:
@@ -54,8 +56,8 @@ class Peers:
     one that reports nothing for ``silence_seconds`` and does not answer when asked: aiortc would take half a minute.
     """
 
-    def __init__(self, hubs: dict[str, Hub], fan_out: str, limits: Limits, on_change: Callable[[], None]) -> None:
-        self._hubs = hubs
+    def __init__(self, streams: Streams, fan_out: str, limits: Limits, on_change: Callable[[], None]) -> None:
+        self._streams = streams
         self._fan_out = fan_out
         self._limits = limits
         self._on_change = on_change
@@ -67,19 +69,37 @@ class Peers:
     async def view(self, stream: str, offer_text: str) -> tuple[Peer, str]:
         """Add a viewer of a stream; tells the peer and the answer for it.
 
-        Raises ``UnknownStream``, ``Full``, or what ``offer.parse`` and ``Peer.answer`` raise.
+        Raises ``UnknownStream``, ``WrongMode``, ``Full``, or what ``offer.parse`` and ``Peer.answer`` raise.
         """
-        if stream not in self._hubs:
-            raise UnknownStream("no such stream")
         offer = parse(offer_text)
-        offer.wanted()
+        kinds = offer.wanted()
+        self._check_room()
+        media = Viewing(self._streams.hub(stream), self._fan_out)
+        return await self._add(Peer(new_id(), stream, media, self._note), offer, kinds)
+
+    async def publish(self, stream: str, offer_text: str, label: str = "") -> tuple[Peer, str]:
+        """Add a publisher of a stream, who goes by ``label`` or else by the stream's name.
+
+        Tells the peer and the answer for it. Raises what ``view`` raises.
+        """
+        offer = parse(offer_text)
+        kinds = offer.offered()
+        self._streams.check_publishable(stream)
+        self._check_room()
+        peer_id = new_id()
+        make_inbound = partial(Inbound, stream, peer_id, label or stream, kinds)
+        media = Publishing(make_inbound, self._streams.begin, self._limits.publish_bitrate)
+        return await self._add(Peer(peer_id, stream, media, self._note), offer, kinds)
+
+    def _check_room(self) -> None:
         if self._refusing or len(self._peers) >= self._limits.most:
             raise Full("no session can be taken now")
-        peer = Peer(self._hubs[stream], stream, self._fan_out, self._note)
+
+    async def _add(self, peer: Peer, offer: Offer, kinds: tuple[Kind, ...]) -> tuple[Peer, str]:
         self._peers[peer.id] = peer
         try:
             async with self._answering:
-                answer = await peer.answer(offer, self._limits.setup_seconds)
+                answer = await peer.answer(offer, kinds, self._limits.setup_seconds)
         except BaseException:  # whatever happened, also a caller that left: nothing may stay behind
             self._forget(peer)
             await asyncio.shield(peer.close())

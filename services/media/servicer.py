@@ -11,17 +11,18 @@ from runtime.status import StatusFeed
 from services.media import turn
 from services.media.offer import NoCommonCodec, UnusableOffer
 from services.media.peer import Peer, SetUpTimeout, State
-from services.media.peers import Full, Peers, UnknownPeer, UnknownStream
+from services.media.peers import Full, Peers, UnknownPeer
+from services.media.publishing import Publishing
 from services.media.settings import MediaSettings
-from services.media.status import StatusBook
+from services.media.status import ID_PREFIX, StatusBook
+from services.media.streams import UnknownStream, WrongMode
 
 Context = grpc.aio.ServicerContext[Any, Any]
-
-ID_PREFIX = 6
 
 _CODES = {
     UnusableOffer: grpc.StatusCode.INVALID_ARGUMENT,
     NoCommonCodec: grpc.StatusCode.UNIMPLEMENTED,
+    WrongMode: grpc.StatusCode.FAILED_PRECONDITION,
     UnknownStream: grpc.StatusCode.NOT_FOUND,
     UnknownPeer: grpc.StatusCode.NOT_FOUND,
     Full: grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -49,6 +50,14 @@ class MediaServicer(media_pb2_grpc.MediaServiceServicer):
         self._peers = peers
         self._book = book
         self._feed = feed
+
+    async def Publish(self, request: media_pb2.PublishRequest, context: Context) -> media_pb2.PublishResponse:
+        """Answer a publisher's offer."""
+        try:
+            peer, answer = await self._peers.publish(request.stream or self._settings.stream, request.offer_sdp)
+        except tuple(_CODES) as error:
+            await context.abort(_CODES[type(error)], str(error))
+        return media_pb2.PublishResponse(session_id=peer.id, answer_sdp=answer)
 
     async def View(self, request: media_pb2.ViewRequest, context: Context) -> media_pb2.ViewResponse:
         """Answer a viewer's offer."""
@@ -122,7 +131,9 @@ def _session(peer: Peer) -> media_pb2.Session:
     session = media_pb2.Session(
         id_prefix=peer.id[:ID_PREFIX],
         stream=peer.stream,
-        direction=media_pb2.Session.DIRECTION_VIEW,
+        direction=media_pb2.Session.DIRECTION_PUBLISH
+        if isinstance(peer.media, Publishing)
+        else media_pb2.Session.DIRECTION_VIEW,
         state=_STATES[peer.state],
     )
     session.started_at.FromDatetime(peer.started_at)

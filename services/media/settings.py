@@ -109,6 +109,9 @@ class MediaSettings(BackendSettings):
     candidate_addresses: tuple[str, ...] = Field(
         (), description="addresses offered to viewers; empty for every interface, loopback only if there is no other"
     )
+    publish_bitrate: int = Field(
+        2_500_000, ge=150_000, le=50_000_000, description="bits per second a publisher is told it may send at most"
+    )
     max_viewers: int = Field(1000, ge=1, description="sessions at once; one more is refused")
     setup_seconds: float = Field(10.0, gt=0, description="time a viewer gets to connect after its answer")
     silence_seconds: float = Field(8.0, gt=0, description="time without any sign of a viewer until it is dropped")

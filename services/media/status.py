@@ -15,8 +15,12 @@ from services.media.config_file import ConfigFile
 from services.media.origin import Origin
 from services.media.peers import Peers
 from services.media.settings import MediaSettings
+from services.media.streams import Streams
 
 SOURCE, TURN, RECORD_DIR = "media.source", "media.turn", "media.record_dir"
+ID_PREFIX = 6
+"""Characters of a session's id that may be shown: the whole one is a credential."""
+
 LOCAL_FILE_GONE = "Local media source not found:"
 
 _MODES = {
@@ -34,11 +38,14 @@ _RESULTS = {
 class StatusBook:
     """Builds the status document from settings, health and peers; nothing in it ticks."""
 
-    def __init__(self, settings: MediaSettings, file: ConfigFile, health: Health, peers: Peers) -> None:
+    def __init__(
+        self, settings: MediaSettings, file: ConfigFile, health: Health, peers: Peers, streams: Streams
+    ) -> None:
         self._settings = settings
         self._file = file
         self._health = health
         self._peers = peers
+        self._streams = streams
         self._origin = Origin(settings.source)
         self._started_at = datetime.now(UTC)
         self._draining = False
@@ -102,10 +109,28 @@ class StatusBook:
                 speech_enabled=settings.speech_enabled,
                 as_object=settings.intelligence_as_object,
             ),
+            relay=self._relay(),
             health=[_component(component) for component in self._health.report()],
         )
         document.started_at.FromDatetime(self._started_at)
         return document
+
+    def _relay(self) -> media_pb2.Relay:
+        relayed = self._streams.relayed()
+        source = next((one.source for one in relayed if one.name == self._settings.stream), "")
+        return media_pb2.Relay(
+            source_peer=source[:ID_PREFIX],
+            viewers=sum(one.viewers for one in relayed),
+            streams=[
+                media_pb2.Relay.Stream(
+                    name=one.name,
+                    source_peer=one.source[:ID_PREFIX],
+                    waiting_peers=[peer[:ID_PREFIX] for peer in one.waiting],
+                    viewers=one.viewers,
+                )
+                for one in relayed
+            ],
+        )
 
     def _facts(self) -> preflight.Facts:
         settings = self._settings

@@ -3,9 +3,18 @@
 import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
 
+import av
 import grpc
+import numpy as np
 import pytest
-from aiortc import RTCBundlePolicy, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc import (
+    AudioStreamTrack,
+    RTCBundlePolicy,
+    RTCConfiguration,
+    RTCPeerConnection,
+    RTCSessionDescription,
+    VideoStreamTrack,
+)
 from aiortc.mediastreams import MediaStreamError
 
 from gen.media.v1 import media_pb2, media_pb2_grpc
@@ -76,8 +85,8 @@ class Player:
         response = await self._server.stub.View(request, timeout=10)
         self.session_id, self.answer = response.session_id, response.answer_sdp
 
-    async def play(self):
-        await self.ask()
+    async def play(self, stream=""):
+        await self.ask(stream)
         await self.connection.setRemoteDescription(RTCSessionDescription(self.answer, "answer"))
 
     async def close(self):
@@ -105,6 +114,83 @@ class Player:
                 self.frames[track.kind].append(await track.recv())
         except MediaStreamError:
             pass
+
+
+class Picture(VideoStreamTrack):
+    """A grey picture that moves, as bright as it is told to be."""
+
+    def __init__(self, brightness, size=(320, 180)):
+        super().__init__()
+        self.brightness = brightness
+        self._size = size
+        self._count = 0
+
+    async def recv(self):
+        pts, time_base = await self.next_timestamp()
+        width, height = self._size
+        plane = np.full((height, width), self.brightness, dtype=np.uint8)
+        self._count += 1
+        place = self._count * 4 % (width - 16)
+        plane[:16, place : place + 16] = 255
+        frame = av.VideoFrame.from_ndarray(np.stack([plane] * 3, axis=-1), format="rgb24")
+        frame.pts, frame.time_base = pts, time_base
+        return frame
+
+
+class Publisher:
+    """A publisher of a grey picture and of silence."""
+
+    def __init__(self, server, brightness=100, kinds=("video", "audio")):
+        self._server = server
+        self.picture = Picture(brightness)
+        self.connection = RTCPeerConnection(RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
+        self.session_id = None
+        self.answer = ""
+        self._closing = False
+        for kind in kinds:
+            track = self.picture if kind == "video" else AudioStreamTrack()
+            transceiver = self.connection.addTransceiver(track, direction="sendonly")
+            compat.guard_connecting(transceiver, lambda: self._closing)
+            compat.replace_sending(
+                transceiver.sender, self._unless_closing(transceiver.sender.send), transceiver.sender.stop
+            )
+
+    async def offer(self):
+        await self.connection.setLocalDescription(await self.connection.createOffer())
+        return self.connection.localDescription.sdp
+
+    async def ask(self, stream=""):
+        request = media_pb2.PublishRequest(stream=stream, offer_sdp=await self.offer())
+        response = await self._server.stub.Publish(request, timeout=10)
+        self.session_id, self.answer = response.session_id, response.answer_sdp
+
+    async def publish(self, stream=""):
+        await self.ask(stream)
+        await self.connection.setRemoteDescription(RTCSessionDescription(self.answer, "answer"))
+
+    async def close(self):
+        self._closing = True
+        await self.connection.close()
+
+    def _unless_closing(self, send):
+        async def start(parameters):
+            if not self._closing:
+                await send(parameters)
+
+        return start
+
+
+@pytest.fixture
+async def publisher():
+    """Make publishers; those left are closed."""
+    publishers = []
+
+    def make(server, **how):
+        publishers.append(Publisher(server, **how))
+        return publishers[-1]
+
+    yield make
+    await asyncio.gather(*(one.close() for one in publishers))
 
 
 @pytest.fixture

@@ -130,7 +130,7 @@ async def test_an_offer_that_only_looks_sound_is_an_invalid_argument_and_leaves_
             await server.stub.View(media_pb2.ViewRequest(offer_sdp=offer), timeout=5)
         assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
         assert server.parts.peers.listed() == []
-        assert server.parts.streams["live"].hub._claims == 0
+        assert server.parts.streams.hub("live")._claims == 0
         assert descriptors() == before
 
 
@@ -175,7 +175,7 @@ async def test_an_answer_nobody_connects_to_is_freed_and_counted_as_failed(servi
         await until(lambda: not server.parts.peers.listed())
         assert server.sessions().failed == 1
         assert server.sessions().active == 0
-        assert server.parts.streams["live"].hub._claims == 0
+        assert server.parts.streams.hub("live")._claims == 0
         await until(lambda: descriptors() <= before)
 
 
@@ -237,7 +237,7 @@ async def test_connecting_and_closing_at_any_moment_leaves_no_task_and_no_descri
         await until(lambda: descriptors() <= open_files)
         assert server.sessions().active == 0
         assert server.sessions().total == 25
-        hub = server.parts.streams["live"].hub
+        hub = server.parts.streams.hub("live")
         assert (hub._claims, hub._taps, [line.lanes for line in hub.lines.values()]) == (0, [], [[], []])
 
 
@@ -259,7 +259,7 @@ async def test_lost_packets_are_sent_again_and_nothing_freezes(serving, player, 
         start = len(viewer.frames["video"])
         await until(lambda: len(viewer.frames["video"]) >= start + 90)
         assert len(dropped) >= 4
-        assert server.parts.streams["live"].hub.sent_again >= len(dropped) - 1
+        assert server.parts.streams.hub("live").sent_again >= len(dropped) - 1
         stamps = [one.pts for one in viewer.frames["video"][start:]]
         assert max(second - first for first, second in itertools.pairwise(stamps)) == 3000
 
@@ -270,7 +270,7 @@ async def test_a_late_viewer_sees_the_first_picture_without_waiting_for_the_next
         await early.play()
         await until(lambda: len(early.frames["video"]) >= 20)
         keys = []
-        server.parts.streams["live"].hub.tap(
+        server.parts.streams.hub("live").tap(
             lambda unit: keys.append(unit) if unit.key and unit.kind == "video" else None
         )
         await late.play()
@@ -284,9 +284,9 @@ async def test_a_late_viewer_sees_the_first_picture_without_waiting_for_the_next
 
 async def test_nothing_is_encoded_while_nobody_watches(serving, player, until):
     async with serving(silence_seconds=1.0) as server:
-        stream = server.parts.streams["live"]
+        hub = server.parts.streams.hub("live")
         units = []
-        stream.hub._taps.append(units.append)
+        hub._taps.append(units.append)
         viewer = player(server)
         await viewer.play()
         await until(lambda: server.sessions().active == 1 and len(units) > 10)
