@@ -118,8 +118,8 @@ class Catalog:
         return (
             old is not None
             and (old.idle_seconds, old.proxy_url) == (configuration.idle_seconds, configuration.proxy_url)
-            and (before.message_format, before.api_base_url, before.api_key, before.keyless)
-            == (after.message_format, after.api_base_url, after.api_key, after.keyless)
+            and (before.message_format, before.api_base_url, before.region, before.api_key, before.keyless)
+            == (after.message_format, after.api_base_url, after.region, after.api_key, after.keyless)
         )
 
     def _open(self, configured: ProviderConfiguration, resources: Resources) -> Entry:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,17 +10,17 @@ from urllib.parse import urlsplit
 import orjson
 from pydantic import SecretStr
 
-from services.llmproxy import durations
+from services.llmproxy import aws, durations
 from services.llmproxy.presets import PRESETS, Preset
 from services.llmproxy.routing import Route
 
-FORMATS = ("anthropic", "google", "local", "openai")
+FORMATS = ("anthropic", "aws", "google", "local", "openai")
 """The wire formats that a provider can have."""
 CONDITION_TYPES = ("tokenCount", "parameter", "model")
 OPERATORS = (">", "<", "==", "!=", ">=", "<=", "contains")
 PROVIDER_KEYS = frozenset(
     {"name", "api_base_url", "api_key", "models", "enabled", "transformers", "message_format"}
-    | {"created_at", "updated_at"}
+    | {"created_at", "region", "updated_at"}
 )
 _ANY_MODEL: list[str] = []
 """The models of a provider that variables made, which have no way to list them."""
@@ -59,6 +59,8 @@ class ProviderConfiguration:
     transformers: tuple[Transformer, ...] = ()
     created_at: datetime | None = None
     updated_at: datetime | None = None
+    region: str = ""
+    """Where AWS serves it; empty for every other vendor."""
     implied: bool = False
     """It is here only because its key is in the environment, so it answers only who names it."""
 
@@ -189,22 +191,32 @@ class _Reader:
         enabled = fields.get("enabled", True)
         if not isinstance(enabled, bool):
             say("enabled must be true or false")
+        region = self._region(fields, say) if message_format == "aws" else ""
         return ProviderConfiguration(
             name,
             message_format,
-            self._base_url(fields, preset, message_format, say),
-            SecretStr(self._key(fields, name, preset)),
+            self._base_url(fields, preset, message_format, say).replace(aws.REGION_MARK, region),
+            SecretStr(self._key(fields, name, message_format)),
             self._models(fields, preset, say, enabled=enabled is True),
             enabled is True,
             self._transformers(fields, say),
             self._time(fields, "created_at", say),
             self._time(fields, "updated_at", say),
+            region,
         )
+
+    def _region(self, fields: Document, say: Callable[[str], None]) -> str:
+        region = aws.region(str(fields.get("region") or ""), str(fields.get("api_base_url") or ""), self._environment)
+        if not aws.REGION.fullmatch(region):
+            say(f"region is not one of AWS: {region}")
+        return region
 
     def _base_url(
         self, fields: Document, preset: Preset | None, message_format: str, say: Callable[[str], None]
     ) -> str:
-        url = str(fields.get("api_base_url") or (preset.base_url if preset else ""))
+        named = self._environment.get(aws.ENDPOINT_VARIABLE) if message_format == "aws" else ""
+        default = aws.BASE_URL if message_format == "aws" else preset.base_url if preset else ""
+        url = str(fields.get("api_base_url") or named or default)
         if message_format == "local":
             return ""
         if not url:
@@ -221,12 +233,17 @@ class _Reader:
             say("API base URL must name a host")
         return url
 
-    def _key(self, fields: Document, name: str, preset: Preset | None) -> str:
+    def _key(self, fields: Document, name: str, message_format: str) -> str:
         """Choose the key: a variable of the provider's name beats the document."""
+        preset = PRESETS.get(name.lower())
         for variable in preset.key_variables if preset else (f"{name.upper().replace('-', '_')}_API_KEY",):
             if value := self._environment.get(variable):
                 return value
-        return str(fields.get("api_key") or "")
+        written = str(fields.get("api_key") or "")
+        if message_format != "aws":
+            return written
+        common = aws.key_of(self._environment)  # no variable of the provider's name, unless it has the preset's
+        return common or written if preset else written or common
 
     def _models(
         self, fields: Document, preset: Preset | None, say: Callable[[str], None], *, enabled: bool
@@ -265,14 +282,13 @@ class _Reader:
         """Yield the providers that need no document: those whose key is at hand, and the embedded model."""
         keys: set[str] = set()
         for name, preset in PRESETS.items():
-            key = self._key({}, name, preset)
-            if name in named or preset.message_format not in FORMATS:
+            key = self._key({}, name, preset.message_format)
+            if name in named:
                 keys.add(key)
             elif key and key not in keys:
                 keys.add(key)
-                yield ProviderConfiguration(
-                    name, preset.message_format, preset.base_url, SecretStr(key), implied=name != "anthropic"
-                )
+                if provider := self._provider({"name": name}):
+                    yield replace(provider, implied=name != "anthropic")
         if "local" not in named:
             yield ProviderConfiguration("local", "local")
 

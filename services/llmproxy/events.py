@@ -41,6 +41,8 @@ class _Said:
 
     kind: str
     deltas: list[bytes] = field(default_factory=list)
+    block: Mapping[str, Any] | None = None
+    """The block itself where it comes whole."""
 
 
 @dataclass(slots=True)
@@ -123,6 +125,11 @@ class Writer:
         """Sign the thought that is being told; a signature alone makes a block of its own."""
         return self._wait("thinking", orjson.dumps({"type": "signature_delta", "signature": signature}))
 
+    def redacted(self, data: str) -> list[Piece]:
+        """Tell a thought that the vendor hides; it comes whole."""
+        self._queue.append(_Said("redacted_thinking", block={"type": "redacted_thinking", "data": data}))
+        return self._advance()
+
     def tool(self, key: object, tool_id: str, name: str) -> list[Piece]:
         """Announce a call, or complete its announcement; ``key`` tells it from the others."""
         tool = self._tools.get(key)
@@ -200,8 +207,8 @@ class Writer:
 
     def _write(self, said: _Said) -> list[Piece]:
         pieces: list[Piece] = []
-        if self._open != said.kind:
-            block = {"type": "text", "text": ""}
+        if said.block or self._open != said.kind:
+            block = said.block or {"type": "text", "text": ""}
             if said.kind == "thinking":
                 block = {"type": "thinking", "thinking": "", "signature": ""}
             pieces += self._open_block(said.kind, block)
@@ -292,4 +299,6 @@ def parse_arguments(text: str) -> dict[str, Any]:
 
 def is_foreign(block: Mapping[str, Any]) -> bool:
     """Tell whether a block is a thought that Anthropic never signed, which it would refuse."""
-    return block.get("type") == "thinking" and str(block.get("signature") or "").startswith(SIGNATURE_TAG)
+    marks = {"thinking": "signature", "redacted_thinking": "data"}
+    mark = marks.get(str(block.get("type")))
+    return mark is not None and str(block.get(mark) or "").startswith(SIGNATURE_TAG)

@@ -36,6 +36,7 @@ PRESETS: Mapping[str, Preset] = {
     "xai": Preset("https://api.x.ai/v1", _OPENAI, ("XAI_API_KEY",)),
     "grok": Preset("https://api.x.ai/v1", _OPENAI, ("GROK_API_KEY", "XAI_API_KEY")),
     "ollama": Preset("http://localhost:11434/v1", _OPENAI, ("OLLAMA_API_KEY",), keyless=True),
+    "bedrock": Preset("", "aws", ("AWS_BEARER_TOKEN_BEDROCK",)),
     "local": Preset("", "local", keyless=True),
 }
 

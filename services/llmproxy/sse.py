@@ -1,6 +1,8 @@
 """Server-sent events as providers send them: bytes in any pieces, whole events out."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 MAX_EVENT_BYTES = 32 * 1024 * 1024  # the real API takes requests of this size; no event is larger than that
 
@@ -15,6 +17,16 @@ class Event:
 
     name: str
     data: bytes
+
+
+class Decoding(Protocol):
+    """Reads events out of bytes in any pieces; other framings than this module's are read the same way."""
+
+    def feed(self, chunk: bytes) -> Iterable[Event]:
+        """Take the next bytes and tell the events they complete."""
+
+    def finish(self) -> Iterable[Event]:
+        """Tell what the end of the stream completes."""
 
 
 @dataclass(slots=True)

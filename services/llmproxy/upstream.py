@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from time import monotonic
 
 import aiohttp
+from yarl import URL
 
+from services.llmproxy import aws
 from services.llmproxy.condition import Condition
 from services.llmproxy.messages import AnswerError
 
@@ -43,7 +45,7 @@ class Upstream:
 
     @asynccontextmanager
     async def request(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None
+        self, method: str, url: str | URL, headers: Mapping[str, str], body: bytes | None = None
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Open a request; leaving early closes the connection, which the provider sees at once.
 
@@ -73,7 +75,7 @@ class Upstream:
             self._condition.unwell(reason)
             raise self._error(502, reason) from None
         try:
-            self._judge(response.status, monotonic() - started)
+            self._judge(response, monotonic() - started)
             yield response
         finally:
             response.release()  # reused when the body was read to its end, else closed at once
@@ -101,11 +103,11 @@ class Upstream:
                 return
             yield chunk
 
-    def _judge(self, status: int, seconds: float) -> None:
-        if status == 401:
+    def _judge(self, response: aiohttp.ClientResponse, seconds: float) -> None:
+        if _refuses_credential(response):
             self._condition.unwell("the provider refuses our credential")
-        elif status >= 500 and status != 529:
-            self._condition.failed(f"the provider answers {status}")
+        elif response.status >= 500 and response.status != 529:
+            self._condition.failed(f"the provider answers {response.status}")
         else:
             self._condition.well(seconds)
 
@@ -113,6 +115,12 @@ class Upstream:
         return AnswerError(
             status, f"Provider '{self.name}' {what}", code="provider_error", details={"provider": self.name}
         )
+
+
+def _refuses_credential(response: aiohttp.ClientResponse) -> bool:
+    """Tell whether an answer blames our credential; AWS says it by a name, under 403."""
+    kind = response.headers.get(aws.ERROR_HEADER, "").partition(":")[0]
+    return response.status == 401 or kind in aws.CREDENTIAL_ERRORS
 
 
 def _cause(error: BaseException) -> str:

@@ -1,22 +1,23 @@
 """Providers that speak Anthropic Messages themselves: everything passes through, only the model's name changes."""
 
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any
 
 import aiohttp
 import orjson
+from yarl import URL
 
 from services.llmproxy.answers import Answer, Call, Head, Piece, Pieces, Resources
 from services.llmproxy.condition import Condition
 from services.llmproxy.configuration import ProviderConfiguration
 from services.llmproxy.events import SIGNATURE_TAG, is_foreign
-from services.llmproxy.messages import DEFAULT_MAX_TOKENS, ERROR_TYPES, AnswerError, Request, error_event, redact
+from services.llmproxy.messages import DEFAULT_MAX_TOKENS, ERROR_TYPES, AnswerError, Request, redact
+from services.llmproxy.passing import BROKEN, Passing
 from services.llmproxy.presets import endpoint
-from services.llmproxy.sse import Decoder, Event, EventTooLargeError
+from services.llmproxy.sse import Decoder, Decoding, EventTooLargeError
 from services.llmproxy.upstream import Upstream
 
-BROKEN = "The provider's events are broken"
 DEFAULT_VERSION = "2023-06-01"
 KEPT_HEADERS = ("retry-after", "retry-after-ms", "x-should-retry", "request-id")
 KEPT_PREFIXES = ("anthropic-ratelimit-", "anthropic-priority-")
@@ -29,6 +30,8 @@ class AnthropicProvider:
     """Passes requests, answers and errors through unread where that is possible."""
 
     own_models = ()
+    events_type = "text/event-stream"
+    """What the provider calls a stream of events."""
 
     def __init__(self, configured: ProviderConfiguration, resources: Resources, condition: Condition) -> None:
         self.name = configured.name
@@ -41,17 +44,15 @@ class AnthropicProvider:
 
     async def stream(self, call: Call) -> Answer:
         """Answer one call with the provider's own events, or its own body."""
-        headers = self._headers(call.request)
-        if call.request.stream:
-            headers["accept-encoding"] = "identity"  # a compressor may hold events back
-        async with self._upstream.request("POST", self._messages_url, headers, _body(call)) as response:
+        async with self._upstream.request("POST", *self._asked(call)) as response:
             kept = _kept(response.headers)
-            if response.status != 200 or response.content_type != "text/event-stream":
-                data = await self._upstream.read(response)
+            if response.status != 200 or response.content_type != self.events_type:
+                told = self._whole(response, await self._upstream.read(response), call.model)
                 yield Head(response.status, call.model, kept)
-                yield [Piece("", self._whole(response, data, call.model))]
+                yield [Piece("", told)]
                 return
-            async with aclosing(self._pieces(response, call.model)) as batches:
+            passing = Passing(self.name, call.model)
+            async with aclosing(self._pieces(response, passing)) as batches:
                 first = await anext(batches)
                 if first[0].event == "error":  # nothing was said yet, so the status can still tell
                     yield Head(_status_of(first[0].data), call.model, kept)
@@ -85,6 +86,17 @@ class AnthropicProvider:
     async def close(self) -> None:
         """Own nothing that stays open."""
 
+    def _asked(self, call: Call) -> tuple[str | URL, Mapping[str, str], bytes]:
+        """Make address, headers and body of a request."""
+        headers = self._headers(call.request)
+        if call.request.stream:
+            headers["accept-encoding"] = "identity"  # a compressor may hold events back
+        return self._messages_url, headers, _body(call)
+
+    def _decoder(self) -> Decoding:
+        """Make the reader of one stream."""
+        return Decoder()
+
     def _headers(self, request: Request) -> dict[str, str]:
         passed = {name: value for name, value in request.headers.items() if name.startswith("anthropic-")}
         passed.setdefault("anthropic-version", DEFAULT_VERSION)
@@ -109,10 +121,9 @@ class AnthropicProvider:
             details={"provider": self.name},
         )
 
-    async def _pieces(self, response: aiohttp.ClientResponse, model: str) -> AsyncGenerator[Pieces, None]:
+    async def _pieces(self, response: aiohttp.ClientResponse, passing: Passing) -> AsyncGenerator[Pieces, None]:
         """Yield the events of every chunk; the first failure after the first event is told as the last one."""
-        passing = _Passing(self.name, model)
-        decoder = Decoder()
+        decoder = self._decoder()
         try:
             async for chunk in self._upstream.chunks(response):
                 if pieces := passing.take(decoder.feed(chunk)):
@@ -129,64 +140,6 @@ class AnthropicProvider:
             if not last:
                 raise failure from None
             yield last
-
-
-class _Passing:
-    """One streamed answer on its way through, watched just enough to end it well if it breaks."""
-
-    def __init__(self, name: str, model: str) -> None:
-        self._name = name
-        self._model = model
-        self._begun = False
-        self._open_block: object = None
-        self.ended = False
-
-    def take(self, events: Iterable[Event]) -> list[Piece]:
-        """Return what is told for the events of one chunk; what cannot be read ends the answer."""
-        pieces: list[Piece] = []
-        for event in events:
-            try:
-                pieces.append(self._piece(event))
-            except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
-                failure = AnswerError(502, BROKEN, code="provider_error")
-                last = self.torn(failure)
-                if not last:
-                    raise failure from None
-                pieces += last
-            if self.ended:
-                break
-        return pieces
-
-    def torn(self, error: AnswerError) -> list[Piece]:
-        """Return the events that end an answer which broke off; nothing when nothing was said."""
-        if not self._begun:
-            return []
-        self.ended = True
-        pieces = [Piece("error", error_event(error))]
-        if self._open_block is not None:
-            stop = {"type": "content_block_stop", "index": self._open_block}
-            pieces.insert(0, Piece("content_block_stop", orjson.dumps(stop)))
-        return pieces
-
-    def _piece(self, event: Event) -> Piece:
-        name, data = event.name or _type_of(event.data), event.data
-        match name:
-            case "message_start":
-                data = self._with_model(data)
-            case "content_block_start":
-                self._open_block = orjson.loads(data).get("index")
-            case "content_block_stop":
-                self._open_block = None
-            case "message_stop" | "error":
-                self.ended = True
-        self._begun = True
-        return Piece(name, data)
-
-    def _with_model(self, data: bytes) -> bytes:
-        fields = orjson.loads(data)
-        message = fields["message"]
-        message["model"] = f"{self._name}/{message.get('model') or self._model}"
-        return orjson.dumps(fields)
 
 
 def _body(call: Call) -> bytes:
@@ -215,10 +168,6 @@ def _without_foreign_thoughts(message: Mapping[str, Any]) -> Mapping[str, Any]:
 def _kept(headers: Mapping[str, str]) -> dict[str, str]:
     lowered = {name.lower(): value for name, value in headers.items()}
     return {name: value for name, value in lowered.items() if name in KEPT_HEADERS or name.startswith(KEPT_PREFIXES)}
-
-
-def _type_of(data: bytes) -> str:
-    return str(orjson.loads(data).get("type", ""))
 
 
 def _status_of(data: bytes) -> int:

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 import orjson
+from yarl import URL
 
 from services.llmproxy import gemini
 from services.llmproxy.answers import Call, Resources
@@ -25,6 +26,7 @@ class GeminiProvider(TranslatingProvider):
         super().__init__(configured, resources, condition)
         base = configured.api_base_url.rstrip("/").removesuffix("/models")
         self._base = base if re.search(r"/v\d+\w*$", base) else f"{base}/{DEFAULT_VERSION}"
+        self._models_url = f"{self._base}/models"
         key = configured.api_key.get_secret_value()
         self._authorization = {"x-goog-api-key": key} if key else {}
 
@@ -34,7 +36,7 @@ class GeminiProvider(TranslatingProvider):
             wanted = {**gemini.request(call.request.fields, call.model), "model": f"models/{call.model}"}
         body = orjson.dumps({"generateContentRequest": wanted})
         url = f"{self._base}/models/{quote(call.model, safe='')}:countTokens"
-        headers = {"content-type": "application/json"} | self._headers()
+        headers = {"content-type": "application/json"} | self._authorization
         async with self._upstream.request("POST", url, headers, body) as response:
             data = await self._upstream.read(response)
         try:
@@ -46,11 +48,7 @@ class GeminiProvider(TranslatingProvider):
         action = "streamGenerateContent?alt=sse" if stream else "generateContent"
         return f"{self._base}/models/{quote(model.removeprefix('models/'), safe='')}:{action}"
 
-    @property
-    def _models_url(self) -> str:
-        return f"{self._base}/models"
-
-    def _headers(self) -> dict[str, str]:
+    def _headers(self, url: str | URL, body: bytes) -> dict[str, str]:  # noqa: ARG002  nothing is signed
         return self._authorization
 
     def _body(self, fields: Mapping[str, Any], model: str) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from yarl import URL
+
 from services.llmproxy import chat
 from services.llmproxy.answers import Resources
 from services.llmproxy.condition import Condition
@@ -20,17 +22,14 @@ class OpenAiProvider(TranslatingProvider):
         super().__init__(configured, resources, condition)
         self._dialect = DIALECTS.get(configured.name.lower(), GENERIC)
         self._completions_url = endpoint(configured.api_base_url, "chat/completions")
+        self._models_url = self._completions_url.removesuffix("chat/completions") + "models"
         key = configured.api_key.get_secret_value()
         self._authorization = {"authorization": f"Bearer {key}"} if key else {}
 
     def _url(self, model: str, *, stream: bool) -> str:  # noqa: ARG002  both are told in the body
         return self._completions_url
 
-    @property
-    def _models_url(self) -> str:
-        return self._completions_url.removesuffix("chat/completions") + "models"
-
-    def _headers(self) -> dict[str, str]:
+    def _headers(self, url: str | URL, body: bytes) -> dict[str, str]:  # noqa: ARG002  nothing is signed
         return self._authorization
 
     def _body(self, fields: Mapping[str, Any], model: str) -> dict[str, Any]:

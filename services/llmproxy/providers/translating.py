@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import aiohttp
 import orjson
+from yarl import URL
 
 from services.llmproxy import chat
 from services.llmproxy.answers import Answer, Call, Head, Piece, Pieces, Resources
@@ -14,7 +15,7 @@ from services.llmproxy.condition import Condition
 from services.llmproxy.configuration import ProviderConfiguration
 from services.llmproxy.events import Writer, collect
 from services.llmproxy.messages import MALFORMED, AnswerError, refused
-from services.llmproxy.sse import Decoder, Event, EventTooLargeError
+from services.llmproxy.sse import Decoder, Decoding, Event, EventTooLargeError
 from services.llmproxy.upstream import Upstream
 
 BROKEN = "The provider's answer cannot be read"
@@ -42,6 +43,10 @@ class TranslatingProvider(ABC):
     """
 
     own_models = ()
+    events_type = "text/event-stream"
+    """What the vendor calls a stream of events."""
+    _models_url = ""
+    """Where models are listed."""
 
     def __init__(self, configured: ProviderConfiguration, resources: Resources, condition: Condition) -> None:
         self.name = configured.name
@@ -49,12 +54,16 @@ class TranslatingProvider(ABC):
         self._upstream = Upstream(configured.name, resources.session, resources.limits, condition, resources.proxy_url)
 
     @abstractmethod
-    def _url(self, model: str, *, stream: bool) -> str:
+    def _url(self, model: str, *, stream: bool) -> str | URL:
         """Tell where a request goes."""
 
     @abstractmethod
-    def _headers(self) -> dict[str, str]:
-        """Tell the credential in the vendor's header."""
+    def _headers(self, url: str | URL, body: bytes) -> dict[str, str]:
+        """Tell the credential in the vendor's header; some sign address and body with it."""
+
+    def _decoder(self) -> Decoding:
+        """Make the reader of one stream."""
+        return Decoder()
 
     @abstractmethod
     def _body(self, fields: Mapping[str, Any], model: str) -> dict[str, Any]:
@@ -64,25 +73,20 @@ class TranslatingProvider(ABC):
     def _translation(self, fields: Mapping[str, Any], model: str) -> Translation:
         """Make the reader of one answer."""
 
-    @property
-    @abstractmethod
-    def _models_url(self) -> str:
-        """Tell where models are listed."""
-
     async def stream(self, call: Call) -> Answer:
         """Answer one call with translated events, or a translated body."""
         fields = {**call.parameters, **call.request.fields}
-        headers = {"content-type": "application/json"} | self._headers()
-        if call.request.stream:
-            headers["accept-encoding"] = "identity"  # a compressor may hold events back
-        url = self._url(call.model, stream=call.request.stream)
         with refused(400, MALFORMED):
             answer = self._translation(fields, call.model)
             body = orjson.dumps(self._body(fields, call.model))
+        url = self._url(call.model, stream=call.request.stream)
+        headers = {"content-type": "application/json"} | self._headers(url, body)
+        if call.request.stream:
+            headers["accept-encoding"] = "identity"  # a compressor may hold events back
         async with self._upstream.request("POST", url, headers, body) as response:
             if response.status != 200:
                 raise await self._refusal(response)
-            if call.request.stream and response.content_type == "text/event-stream":
+            if call.request.stream and response.content_type == self.events_type:
                 async with aclosing(self._pieces(response, answer)) as batches:
                     first = await anext(batches)
                     yield Head(200, call.model)
@@ -102,7 +106,7 @@ class TranslatingProvider(ABC):
 
     async def check(self) -> None:
         """List the provider's models, which costs nothing."""
-        async with self._upstream.request("GET", self._models_url, self._headers()) as response:
+        async with self._upstream.request("GET", self._models_url, self._headers(self._models_url, b"")) as response:
             if response.status == 401 or response.status >= 500:
                 raise AnswerError(502, f"the provider answers {response.status}")
 
@@ -111,7 +115,7 @@ class TranslatingProvider(ABC):
 
     async def _pieces(self, response: aiohttp.ClientResponse, answer: Translation) -> AsyncGenerator[Pieces, None]:
         """Yield the translated events of every chunk; a failure after the first one is told as the last."""
-        decoder = Decoder()
+        decoder = self._decoder()
         told: list[Piece] = []
         try:
             async for chunk in self._upstream.chunks(response):
@@ -138,7 +142,13 @@ class TranslatingProvider(ABC):
             body = orjson.loads(data)
         except orjson.JSONDecodeError:
             body = None
-        if not isinstance(body, dict) or not body.keys() & {"choices", "candidates", "promptFeedback", "error"}:
+        if not isinstance(body, dict) or not body.keys() & {
+            "choices",
+            "candidates",
+            "promptFeedback",
+            "output",
+            "error",
+        }:
             raise AnswerError(502, f"Provider '{self.name}' sent no answer", code="provider_error")
         with refused(502, BROKEN):
             return answer.take(body) + answer.finish()
@@ -151,11 +161,15 @@ class TranslatingProvider(ABC):
             body = {}
         if isinstance(body, list) and body:  # Gemini wraps the errors of streams in a list
             body = body[0]
-        error = body.get("error", body) if isinstance(body, dict) else {}
-        refusal = chat.failure(error, response.status)
-        refusal.status = response.status if response.status >= 400 else 502
+        refusal = self._failure(body if isinstance(body, dict) else {}, response)
         refusal.details = {"provider": self.name}
         refusal.headers = {name: response.headers[name] for name in KEPT_HEADERS if name in response.headers}
+        return refusal
+
+    def _failure(self, body: Mapping[str, Any], response: aiohttp.ClientResponse) -> AnswerError:
+        """Read a refusal: the vendor's words under the vendor's status."""
+        refusal = chat.failure(body.get("error", body), response.status)
+        refusal.status = response.status if response.status >= 400 else 502
         return refusal
 
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import socket
+import struct
+import zlib
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -63,9 +65,9 @@ class Upstream:
 
         self.script = script
 
-    def stream(self, *chunks, then=None, headers=None):
+    def stream(self, *chunks, then=None, headers=None, content_type="text/event-stream"):
         async def script(request):
-            response = web.StreamResponse(headers={"Content-Type": "text/event-stream", **(headers or {})})
+            response = web.StreamResponse(headers={"Content-Type": content_type, **(headers or {})})
             await response.prepare(request)
             for chunk in chunks:
                 await response.write(chunk)
@@ -76,6 +78,23 @@ class Upstream:
             return response
 
         self.script = script
+
+
+def aws_frame(payload, kind="event", **named):
+    """One message of an AWS event stream; ``named`` is its event, exception or error type."""
+    told = {f":{key.replace('_', '-')}": value for key, value in {"message_type": kind, **named}.items()}
+    headers = b"".join(
+        struct.pack(">B", len(name)) + name.encode() + struct.pack(">BH", 7, len(value)) + value.encode()
+        for name, value in told.items()
+    )
+    prelude = struct.pack(">II", len(headers) + len(payload) + 16, len(headers))
+    start = prelude + struct.pack(">I", zlib.crc32(prelude)) + headers + payload
+    return start + struct.pack(">I", zlib.crc32(start))
+
+
+@pytest.fixture
+def frame():
+    return aws_frame
 
 
 @pytest.fixture

@@ -69,6 +69,55 @@ class ChatVendor:
         return data({"choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
 
 
+class ConverseVendor:
+    """Speaks Bedrock's Converse as AWS documents it."""
+
+    content_type = "application/vnd.amazon.eventstream"
+
+    def __init__(self, frame):
+        self._frame = frame
+        self.usage = {"inputTokens": 21, "outputTokens": 4, "totalTokens": 25}
+
+    def call(self):
+        return self._answer({"toolUse": {"toolUseId": CALL_ID, "name": "look", "input": CITY}}, "tool_use")
+
+    def text(self):
+        return self._answer({"text": SAID}, "end_turn")
+
+    def call_stream(self):
+        yield self._event("messageStart", role="assistant")
+        start = {"toolUse": {"toolUseId": CALL_ID, "name": "look"}}
+        yield self._event("contentBlockStart", contentBlockIndex=0, start=start)
+        for part in ('{"ci', 'ty":"Zü', 'rich"}'):
+            yield self._event("contentBlockDelta", contentBlockIndex=0, delta={"toolUse": {"input": part}})
+        yield from self._end("tool_use")
+
+    def text_stream(self):
+        yield self._event("messageStart", role="assistant")
+        for part in ("It is ", "grün 👋"):
+            yield self._event("contentBlockDelta", contentBlockIndex=0, delta={"text": part})
+        yield from self._end("end_turn")
+
+    def result(self, asked):
+        before, after = asked["messages"][-2:]
+        (call,) = (block["toolUse"] for block in before["content"] if "toolUse" in block)
+        (answer,) = (block["toolResult"] for block in after["content"])
+        assert call["toolUseId"] == answer["toolUseId"] == CALL_ID
+        return call["input"], answer["content"][0]["text"]
+
+    def _answer(self, block, reason):
+        message = {"role": "assistant", "content": [block]}
+        return {"output": {"message": message}, "stopReason": reason, "usage": self.usage, "metrics": {"latencyMs": 1}}
+
+    def _end(self, reason):
+        yield self._event("contentBlockStop", contentBlockIndex=0)
+        yield self._event("messageStop", stopReason=reason)
+        yield self._event("metadata", usage=self.usage, metrics={"latencyMs": 1})
+
+    def _event(self, name, **fields):
+        return self._frame(json.dumps(fields).encode(), event_type=name)
+
+
 class GeminiVendor:
     """Speaks generateContent as Google documents it."""
 
@@ -103,7 +152,7 @@ class Way:
     """One vendor, scripted, with the façade in front of it."""
 
     name: str
-    vendor: ChatVendor | GeminiVendor
+    vendor: ChatVendor | ConverseVendor | GeminiVendor
     url: str
 
     @property
@@ -114,15 +163,23 @@ class Way:
 VENDORS = ["openai", "deepseek", "openrouter", "groq", "mistral", "xai", "ollama", "another"]
 
 
-@pytest.fixture(params=[*VENDORS, "gemini"])
-async def way(request, serve, upstream, until, gateway):
+@pytest.fixture(params=[*VENDORS, "gemini", "bedrock"])
+async def way(request, serve, upstream, until, gateway, frame):
     name = request.param
-    if name == "gemini":
+    if name == "bedrock":
+        key = SecretStr(f"AKIAPLANTED0123456789:{KEY}")
+        vendor = ConverseVendor(frame)
+        provider = ProviderConfiguration(name, "aws", upstream.url, key, region="eu-west-1")
+    elif name == "gemini":
         vendor, provider = GeminiVendor(), ProviderConfiguration(name, "google", upstream.url, SecretStr(KEY))
     else:
         vendor, provider = ChatVendor(), ProviderConfiguration(name, "openai", f"{upstream.url}/v1", SecretStr(KEY))
     async with serve(provider) as proxy, gateway(proxy.address, until) as url:
         yield Way(name, vendor, url)
+
+
+def streams(upstream, way, chunks):
+    upstream.stream(*chunks, content_type=getattr(way.vendor, "content_type", "text/event-stream"))
 
 
 def answers(upstream, document):
@@ -136,7 +193,7 @@ def sent(upstream):
 async def test_anthropics_client_has_a_turn_with_a_tool_streamed(way, upstream):
     async with anthropic.AsyncAnthropic(base_url=way.url, api_key="x", max_retries=0) as client:
         asked = {"model": way.model, "max_tokens": 50, "tools": TOOLS, "system": "Be brief."}
-        upstream.stream(*way.vendor.call_stream())
+        streams(upstream, way, way.vendor.call_stream())
         async with client.messages.stream(messages=[QUESTION], **asked) as stream:
             first = await stream.get_final_message()
         (call,) = [block for block in first.content if block.type == "tool_use"]
@@ -144,7 +201,7 @@ async def test_anthropics_client_has_a_turn_with_a_tool_streamed(way, upstream):
         assert (first.usage.input_tokens, first.usage.output_tokens) == (21, 4)
         result = {"type": "tool_result", "tool_use_id": call.id, "content": RESULT}
         turns = [QUESTION, {"role": "assistant", "content": first.content}, {"role": "user", "content": [result]}]
-        upstream.stream(*way.vendor.text_stream())
+        streams(upstream, way, way.vendor.text_stream())
         async with client.messages.stream(messages=turns, **asked) as stream:
             text = "".join([part async for part in stream.text_stream])
             last = await stream.get_final_message()
@@ -170,7 +227,7 @@ async def test_anthropics_client_has_a_turn_with_a_tool_in_whole_answers(way, up
 async def test_openais_client_has_a_turn_with_a_tool_streamed(way, upstream):
     async with openai.AsyncOpenAI(base_url=f"{way.url}/v1", api_key="x", max_retries=0) as client:
         asked = {"model": way.model, "tools": FUNCTIONS, "stream_options": {"include_usage": True}}
-        upstream.stream(*way.vendor.call_stream())
+        streams(upstream, way, way.vendor.call_stream())
         call_id, arguments, usage, reason = "", "", None, None
         async for chunk in await client.chat.completions.create(messages=[QUESTION], stream=True, **asked):
             usage = chunk.usage or usage
@@ -184,7 +241,7 @@ async def test_openais_client_has_a_turn_with_a_tool_streamed(way, upstream):
         function = {"name": "look", "arguments": arguments}
         made = {"role": "assistant", "tool_calls": [{"id": call_id, "type": "function", "function": function}]}
         turns = [QUESTION, made, {"role": "tool", "tool_call_id": call_id, "content": RESULT}]
-        upstream.stream(*way.vendor.text_stream())
+        streams(upstream, way, way.vendor.text_stream())
         text = ""
         async for chunk in await client.chat.completions.create(messages=turns, stream=True, **asked):
             text += "".join(choice.delta.content or "" for choice in chunk.choices)
@@ -209,7 +266,7 @@ async def test_openais_client_has_a_turn_with_a_tool_in_whole_answers(way, upstr
 
 
 async def test_both_clients_raise_their_own_error_for_a_vendors_refusal(way, upstream):
-    upstream.answer(429, b'{"error":{"message":"slow down","code":429}}', {"retry-after": "7"})
+    upstream.answer(429, b'{"error":{"message":"slow down","code":429},"message":"slow down"}', {"retry-after": "7"})
     asked = {"model": way.model, "messages": [QUESTION], "max_tokens": 5}
     async with anthropic.AsyncAnthropic(base_url=way.url, api_key="x", max_retries=0) as client:
         with pytest.raises(anthropic.RateLimitError, match="slow down") as refused:

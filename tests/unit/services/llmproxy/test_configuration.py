@@ -1,7 +1,9 @@
 import pytest
 
+from services.llmproxy.aws import credentials
 from services.llmproxy.configuration import ConfigurationError, masked, read
 from services.llmproxy.durations import seconds
+from services.llmproxy.sigv4 import Credentials
 
 KEYED = {"ANTHROPIC_API_KEY": "sk-env"}
 
@@ -223,3 +225,49 @@ def test_fallbacks_that_cannot_be(fallbacks, problem):
 def test_the_circuit_breaker_can_be_switched_off():
     assert read({}, {}).circuit_breaker
     assert not read({"performance": {"circuit_breaker_enabled": False}}, {}).circuit_breaker
+
+
+AWS = {"AWS_ACCESS_KEY_ID": "AKIA0123456789ABCDEF", "AWS_SECRET_ACCESS_KEY": "se/cret", "AWS_SESSION_TOKEN": "t=="}
+
+
+def bedrock(environment, **fields):
+    return first({"providers": [{"name": "bedrock", **fields}]}, **environment)
+
+
+def test_awss_own_variables_make_bedrock_a_provider_of_who_names_it():
+    provider = read({}, AWS | {"AWS_REGION": "eu-central-1"}).providers[0]
+    assert (provider.name, provider.message_format, provider.implied) == ("bedrock", "aws", True)
+    assert provider.api_base_url == "https://bedrock-runtime.eu-central-1.amazonaws.com"
+    assert credentials(provider.api_key.get_secret_value()) == Credentials("AKIA0123456789ABCDEF", "se/cret", "t==")
+    assert names(read({}, {"AWS_ACCESS_KEY_ID": "AKIA0123456789ABCDEF"})) == ["local"]
+
+
+def test_a_key_of_bedrocks_own_beats_a_pair_of_keys():
+    provider = bedrock(AWS | {"AWS_BEARER_TOKEN_BEDROCK": "ABSKtoken"}, api_key="file")
+    assert provider.api_key.get_secret_value() == "ABSKtoken"
+    assert credentials("ABSKtoken") is None
+    assert bedrock({}, api_key="file").api_key.get_secret_value() == "file"
+
+
+@pytest.mark.parametrize(
+    ("fields", "environment", "region"),
+    [
+        ({}, {}, "us-east-1"),
+        ({}, {"AWS_DEFAULT_REGION": "us-west-2"}, "us-west-2"),
+        ({}, {"AWS_DEFAULT_REGION": "us-west-2", "AWS_REGION": "eu-west-1"}, "eu-west-1"),
+        ({"region": "ap-south-1"}, {"AWS_REGION": "eu-west-1"}, "ap-south-1"),
+        ({"api_base_url": "https://bedrock-runtime-fips.us-gov-west-1.amazonaws.com"}, {}, "us-gov-west-1"),
+        ({"api_base_url": "https://vpce-1.bedrock-runtime.eu-west-3.vpce.amazonaws.com"}, {}, "eu-west-3"),
+        ({"api_base_url": "http://localhost:1"}, {"AWS_REGION": "eu-west-1"}, "eu-west-1"),
+    ],
+)
+def test_the_region_is_named_or_the_addresss_or_the_environments(fields, environment, region):
+    assert bedrock(environment, **fields).region == region
+
+
+def test_another_endpoint_and_another_name_for_bedrock():
+    environment = AWS | {"AWS_ENDPOINT_URL_BEDROCK_RUNTIME": "http://localhost:4566"}
+    assert bedrock(environment).api_base_url == "http://localhost:4566"
+    provider = first({"providers": [{"name": "mine", "message_format": "aws", "models": ["m"]}]}, **environment)
+    assert provider.api_key.get_secret_value() == "AKIA0123456789ABCDEF:se/cret:t=="
+    assert "region" in problems({"providers": [{"name": "bedrock", "region": "x/y"}]})[0]

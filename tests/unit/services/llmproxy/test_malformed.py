@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.llmproxy import chat, gemini
+from services.llmproxy import chat, converse, gemini, invoke
 from services.llmproxy.completions import CompletionsForm
 from services.llmproxy.dialects import DIALECTS, GENERIC
 from services.llmproxy.events import collect
@@ -62,6 +62,20 @@ KEYS = st.sampled_from(
         "promptFeedback",
         "image_url",
         "file",
+        "cache_control",
+        "contentBlockDelta",
+        "contentBlockIndex",
+        "contentBlockStart",
+        "contentBlockStop",
+        "messageStop",
+        "metadata",
+        "output",
+        "reasoningContent",
+        "reasoningText",
+        "redactedContent",
+        "start",
+        "stopReason",
+        "toolUse",
     ]
 )
 WORDS = st.sampled_from(
@@ -134,6 +148,10 @@ def translate(body):
     with refused(400, "malformed"):
         orjson.dumps(gemini.request(fields, "gemini-3-pro"))
     with refused(400, "malformed"):
+        orjson.dumps(converse.request(fields, "amazon.nova-pro-v1:0"))
+    with refused(400, "malformed"):
+        orjson.dumps(invoke.request(fields, "context-management-2025-06-27"))
+    with refused(400, "malformed"):
         fit(fields)
 
 
@@ -156,7 +174,7 @@ def test_a_request_of_openais_clients_is_translated_or_refused(body):
     assert status_of(lambda: CompletionsForm().parse(body, {})) in (200, 400)
 
 
-@pytest.mark.parametrize("answer", [chat.Answer, gemini.Answer])
+@pytest.mark.parametrize("answer", [chat.Answer, converse.Answer, gemini.Answer])
 @given(chunks=st.lists(st.dictionaries(KEYS, JSON, max_size=4), max_size=4))
 def test_a_vendors_answer_is_told_or_said_to_be_broken(answer, chunks):
     reader = answer("p", "m", 1)
