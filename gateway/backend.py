@@ -1,7 +1,7 @@
 """One backend as a façade sees it: what is known of it, and calls to it in plain blocking style."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Generator, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
 import grpc
@@ -75,6 +75,29 @@ class Backend(Generic[Stub]):
             return await method(request, timeout=timeout_seconds, metadata=_metadata())
         except grpc.aio.AioRpcError as error:
             raise _translated(error) from None
+
+    def call_each(self, name: str, request: object, timeout_seconds: float) -> dict[str, Any]:
+        """Call a unary method, by its name, of every replica that answers, for what each knows only of itself.
+
+        Returns answers by address; a replica that failed has its ``BackendError`` there. Raises one if none answers.
+        """
+        self._require_reachable()
+        reachable = [replica.address for replica in self.picture.replicas if replica.reachable]
+        return bridge.wait(self._call_each(reachable, name, request, timeout_seconds), self._loop)
+
+    async def _call_each(
+        self, addresses: Iterable[str], name: str, request: object, timeout_seconds: float
+    ) -> dict[str, Any]:
+        async def ask(address: str) -> Any:  # noqa: ANN401  each method has its own answer
+            async with channel.open_direct(address, self._target, self._certificates) as direct:
+                method = getattr(self._make_stub(direct), name)
+                try:
+                    return await method(request, timeout=timeout_seconds, metadata=_metadata())
+                except grpc.aio.AioRpcError as error:
+                    return _translated(error)
+
+        asked = list(addresses)
+        return dict(zip(asked, await asyncio.gather(*map(ask, asked)), strict=True))
 
     def stream(self, method: Streaming, request: Any, timeout_seconds: float) -> Generator[Any, None, None]:  # noqa: ANN401  as above
         """Yield what a streaming method answers; raises ``BackendError``; closing the generator cancels the call."""

@@ -21,12 +21,14 @@ from services.llmproxy.answers import Resources
 from services.llmproxy.catalog import Catalog
 from services.llmproxy.configuration import ConfigurationError
 from services.llmproxy.embedded import EngineSettings, bundled_model
+from services.llmproxy.ledger import Ledger
 from services.llmproxy.registry import Registry
 from services.llmproxy.servicer import SERVICE, LlmProxyServicer
 from services.llmproxy.settings import LlmProxySettings
 from services.llmproxy.store import Store, StoreError, read_dotenv
 from services.llmproxy.traffic import Traffic
 from services.llmproxy.upstream import Limits
+from services.llmproxy.usage_file import UsageFile
 
 
 async def run(settings: LlmProxySettings, environment: Mapping[str, str]) -> None:
@@ -49,8 +51,15 @@ async def run(settings: LlmProxySettings, environment: Mapping[str, str]) -> Non
                 print(f"Error: {problem}", file=sys.stderr)  # noqa: T201  for a person at a terminal
             raise SystemExit(FILE_EXIT) from None
         stack.push_async_callback(registry.catalog.close)
+        ledger = Ledger(
+            lambda: UsageFile(settings.usage_folder, settings.usage_days), health, prometheus_client.REGISTRY
+        )
+        stack.push_async_callback(ledger.close)
+        traffic = Traffic(prometheus_client.REGISTRY, ledger)
+        for record in await ledger.start():
+            traffic.minutes.add(record)
         known = await asyncio.to_thread(build.read, settings.version)
-        servicer = LlmProxyServicer(registry, health, Traffic(prometheus_client.REGISTRY), known)
+        servicer = LlmProxyServicer(registry, health, traffic, known)
         registry.catalog.on_change(servicer.feed.changed)
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, registry.reload_soon)
         following = asyncio.create_task(registry.follow(), name="follow the configuration")

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class Attempts:
-    """Asks targets in order; ``entry`` is the one being asked.
+    """Asks targets in order; ``entry`` is the one being asked, and it counts how often somebody was asked again.
 
     Only what fails before its first byte is tried again: nobody is told half of one answer and half of another.
     """
@@ -33,6 +33,8 @@ class Attempts:
         self._wait: float | None = None
         self._begun = False
         self.entry = self._targets[0][0]
+        self.retries = 0
+        self.fallbacks = 0
 
     async def stream(self) -> AsyncGenerator[Head | Pieces, None]:
         """Yield the first answer that begins well, or the failure of the last target."""
@@ -46,8 +48,10 @@ class Attempts:
             if self._wait is None:
                 self._targets.popleft()
                 self._retry = 0
+                self.fallbacks += 1
             else:
                 self._retry += 1
+                self.retries += 1
                 await asyncio.sleep(self._wait)
 
     async def _once(self, call: Call) -> AsyncGenerator[Head | Pieces, None]:

@@ -18,12 +18,15 @@ from gen.llmproxy.v1 import llmproxy_pb2_grpc
 from runtime.health import Health
 from runtime.requests import REQUEST_ID_KEY
 from runtime.status import StatusFeed
+from services.llmproxy import accounts
 from services.llmproxy.answers import Head, Piece, Pieces
 from services.llmproxy.attempts import Attempts
 from services.llmproxy.build import Build
 from services.llmproxy.completions import CompletionsForm, MessagesForm
 from services.llmproxy.configuration import ConfigurationError, ProviderConfiguration, masked
-from services.llmproxy.messages import AnswerError, parse, usage_of
+from services.llmproxy.messages import AnswerError, parse
+from services.llmproxy.meter import Meter
+from services.llmproxy.minutes import Minute, share
 from services.llmproxy.registry import (
     Registry,
     TakenNameError,
@@ -32,6 +35,7 @@ from services.llmproxy.registry import (
 )
 from services.llmproxy.tokens import estimate
 from services.llmproxy.traffic import Traffic
+from services.llmproxy.usage_file import UsageFileError
 
 SERVICE = "llmproxy.v1.LlmProxyService"
 PING_SECONDS = 12.0  # many a proxy on the way gives a silent stream up after a minute or less
@@ -75,14 +79,13 @@ class LlmProxyServicer(llmproxy_pb2_grpc.LlmProxyServiceServicer):
         """Tell the chosen provider's pieces in the client's form; an error before the first one has its status."""
         completions = request.form == pb.CreateMessageRequest.FORM_CHAT_COMPLETIONS
         form = CompletionsForm() if completions else MessagesForm()
-        started = monotonic()
-        provider, outcome = "", "cancelled"
+        meter = Meter(request.client)
         attempts: Attempts | None = None
         silence = _Silence(context, _response(None, [form.ping]), self._ping_seconds)
         self._traffic.began()
-        usage: dict[str, int] = {}
         try:
             asked = form.parse(request.body, request.headers)
+            meter.asked_model = asked.model
             catalog = self._catalog
             attempts = Attempts(catalog.choose(asked), catalog.retries, self._traffic.tried_on, breaks=catalog.breaks)
             head: pb.Head | None = None
@@ -91,14 +94,11 @@ class LlmProxyServicer(llmproxy_pb2_grpc.LlmProxyServiceServicer):
                     if isinstance(part, Head):
                         provider = attempts.entry.configured.name
                         head = _head(part, provider)
-                        outcome = "ok" if part.status < 400 else f"{part.status}"
-                        self._traffic.first_byte(provider, monotonic() - started)
+                        meter.begin(part)
+                        self._traffic.first_byte(provider, meter.first_byte_seconds)
                         continue
-                    for piece in part:
-                        usage |= usage_of(piece.event, piece.data)
+                    meter.take(part)
                     told = _told(form, part, head)
-                    if part[-1].event == "error":
-                        outcome = "torn"
                     if not told:
                         continue
                     async with silence.broken():
@@ -108,18 +108,16 @@ class LlmProxyServicer(llmproxy_pb2_grpc.LlmProxyServiceServicer):
                     head = None
         except AnswerError as error:
             provider = attempts.entry.configured.name if attempts else ""
-            outcome = f"{error.status}"
+            meter.outcome = f"{error.status}"
             log.info("request refused", extra={"status": error.status, "provider": provider, "code": error.code})
             head = pb.Head(status=error.status, provider=provider, headers=error.headers)
             yield pb.CreateMessageResponse(head=head, data=form.error(error, _request_id(context)))
         except (asyncio.CancelledError, GeneratorExit):
-            provider = attempts.entry.configured.name if attempts else ""
-            outcome = "cancelled"
+            meter.outcome = "cancelled"
             raise
         finally:
             silence.end()
-            self._traffic.spent(provider, usage)
-            self._traffic.ended(provider, outcome, monotonic() - started)
+            self._traffic.ended(meter.end(attempts))
 
     async def CountTokens(
         self,
@@ -229,6 +227,24 @@ class LlmProxyServicer(llmproxy_pb2_grpc.LlmProxyServiceServicer):
         async with _changing(context):
             return pb.ToggleProviderResponse(enabled=await self._registry.toggle(request.name))
 
+    async def GetUsage(
+        self,
+        request: pb.GetUsageRequest,
+        context: grpc.aio.ServicerContext[pb.GetUsageRequest, pb.GetUsageResponse],
+    ) -> pb.GetUsageResponse:
+        """Sum up what requests spent."""
+        async with _reading(context):
+            return await self._traffic.ledger.ask(lambda file: accounts.usage(file, request))
+
+    async def ListRequests(
+        self,
+        request: pb.ListRequestsRequest,
+        context: grpc.aio.ServicerContext[pb.ListRequestsRequest, pb.ListRequestsResponse],
+    ) -> pb.ListRequestsResponse:
+        """List the latest requests."""
+        async with _reading(context):
+            return await self._traffic.ledger.ask(lambda file: accounts.requests(file, request.limit))
+
     async def GetHealth(
         self,
         request: pb.GetHealthRequest,  # noqa: ARG002
@@ -289,6 +305,13 @@ class LlmProxyServicer(llmproxy_pb2_grpc.LlmProxyServiceServicer):
                 for one in self._health.report()
             ],
             activity=self._activity,
+            routes=[
+                pb.RouteStatus(
+                    name=name,
+                    targets=[f"{route.provider},{route.model}", *(",".join(pair) for pair in route.fallbacks)],
+                )
+                for name, route in sorted(self._registry.configuration.routes.items())
+            ],
         )
 
     def _sample_soon(self) -> None:
@@ -314,6 +337,7 @@ class LlmProxyServicer(llmproxy_pb2_grpc.LlmProxyServiceServicer):
                 p95_ms=latencies.p95_ms,
                 p99_ms=latencies.p99_ms,
             ),
+            minutes=map(_minute, traffic.minutes.all()),
         )
 
     def _provider(self, provider: ProviderConfiguration) -> pb.Provider:
@@ -355,6 +379,15 @@ async def _changing(context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterato
         await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
     except UnchangeableError as error:
         await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
+
+
+@asynccontextmanager
+async def _reading(context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[None]:
+    """Say in gRPC's terms why records could not be read."""
+    try:
+        yield
+    except UsageFileError as error:
+        await context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"Usage is not available: {error}")
 
 
 class _Silence:
@@ -421,6 +454,19 @@ def _request_id(context: grpc.aio.ServicerContext[pb.CreateMessageRequest, pb.Cr
         if key == REQUEST_ID_KEY:
             return str(value)
     return ""
+
+
+def _minute(minute: Minute) -> pb.Minute:
+    return pb.Minute(
+        start=Timestamp(seconds=minute.start),
+        requests=minute.requests,
+        failed=minute.failed,
+        input_tokens=minute.input_tokens,
+        output_tokens=minute.output_tokens,
+        first_byte_p50_ms=share(minute.first_byte_ms, 0.50),
+        total_p50_ms=share(minute.total_ms, 0.50),
+        total_p95_ms=share(minute.total_ms, 0.95),
+    )
 
 
 def _timestamp(moment: datetime) -> Timestamp:

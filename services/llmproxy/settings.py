@@ -39,6 +39,10 @@ class LlmProxySettings(BackendSettings):
     first_byte_seconds: float = Field(600.0, gt=0, description="time a provider gets to begin its answer")
     idle_seconds: float = Field(120.0, gt=0, description="longest silence within a provider's answer")
     retries: int = Field(1, ge=0, description="times a provider that failed before its first byte is asked again")
+    usage_dir: str = Field(
+        "~/.ccproxy", description="folder of the file that keeps who spent what; `off` keeps that in memory only"
+    )
+    usage_days: int = Field(31, ge=1, description="days that the record of each request is kept; sums are kept longer")
     local_model: Path | None = Field(None, description="GGUF file of the embedded model; the bundled one if empty")
     local_threads: int = Field(1, ge=1, description="threads of the embedded model; more only where cores are free")
     local_slots: int = Field(2, ge=1, description="answers the embedded model gives at once")
@@ -47,3 +51,8 @@ class LlmProxySettings(BackendSettings):
         1024, ge=1, description="longest answer of the embedded model, which seldom ends by itself"
     )
     local_queue: int = Field(16, ge=0, description="requests that may wait for the embedded model")
+
+    @property
+    def usage_folder(self) -> Path | None:
+        """Where usage is kept; None for nowhere."""
+        return None if self.usage_dir == "off" else Path(self.usage_dir).expanduser()

@@ -1,12 +1,18 @@
 """What became of the Messages requests since start, in numbers."""
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from services.llmproxy.ledger import Ledger
+from services.llmproxy.minutes import Minutes, share
+from services.llmproxy.usage import Record
+
 KEPT_LATENCIES = 1024
+MOST_MODELS = 100
+"""Label values; any model may be asked for, so later ones are counted together as ``other``."""
 BUCKETS = (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 
 
@@ -21,12 +27,15 @@ class Latencies:
 
 
 class Traffic:
-    """Counts requests by their end; never sees what was said."""
+    """Counts requests by their end and hands them to the ledger; never sees what was said."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, ledger: Ledger) -> None:
+        self.ledger = ledger
         self.succeeded = 0
         self.failed = 0
+        self.minutes = Minutes()
         self._running = 0
+        self._models: set[tuple[str, str]] = set()
         self._observers: list[Callable[[], None]] = []
         self._latencies: deque[float] = deque(maxlen=KEPT_LATENCIES)
         self._requests = Counter(
@@ -50,6 +59,18 @@ class Traffic:
             "pulsegate_llmproxy_tokens_total",
             "Tokens of Messages requests, as the providers count them",
             ["provider", "kind"],
+            registry=registry,
+        )
+        self._model_tokens = Counter(
+            "pulsegate_llmproxy_model_tokens_total",
+            "Tokens by the model that was asked",
+            ["provider", "model", "kind"],
+            registry=registry,
+        )
+        self._client_tokens = Counter(
+            "pulsegate_llmproxy_client_tokens_total",
+            "Tokens by the fingerprint of the client's key",
+            ["client", "kind"],
             registry=registry,
         )
         self._unseen = Counter(
@@ -84,30 +105,46 @@ class Traffic:
         """Count a failure that no client was told yet."""
         self._unseen.labels(provider, str(status)).inc()
 
-    def ended(self, provider: str, outcome: str, seconds: float) -> None:
-        """Count a request that has ended; ``ok`` is the only good outcome."""
+    def ended(self, record: Record) -> None:
+        """Count a request that has ended, and its tokens, whole or broken off."""
         self._running -= 1
-        if outcome == "ok":
+        if record.outcome == "ok":
             self.succeeded += 1
         else:
             self.failed += 1
-        self._latencies.append(seconds * 1000)
-        self._requests.labels(provider, outcome).inc()
-        self._seconds.labels(provider).observe(seconds)
+        self._latencies.append(record.seconds * 1000)
+        self._requests.labels(record.provider, record.outcome).inc()
+        self._seconds.labels(record.provider).observe(record.seconds)
+        self.minutes.add(record)
+        self._spent(record)
+        self.ledger.record(record)
         self._tell()
-
-    def spent(self, provider: str, usage: Mapping[str, int]) -> None:
-        """Count the tokens of an answer, whole or broken off."""
-        for kind, count in usage.items():
-            self._tokens.labels(provider, kind.removesuffix("_tokens")).inc(max(0, count))
 
     def latencies(self) -> Latencies:
         """Summarise the latest requests; all zero while there were none."""
         ordered = sorted(self._latencies)
         if not ordered:
             return Latencies()
-        last = len(ordered) - 1
-        return Latencies(sum(ordered) / len(ordered), *(ordered[round(last * share)] for share in (0.50, 0.95, 0.99)))
+        return Latencies(sum(ordered) / len(ordered), *(share(ordered, part) for part in (0.50, 0.95, 0.99)))
+
+    def _spent(self, record: Record) -> None:
+        model = (record.provider, record.model)
+        if model not in self._models and len(self._models) >= MOST_MODELS:
+            model = (record.provider, "other")
+        else:
+            self._models.add(model)
+        tokens = record.tokens
+        counts = {
+            "input": tokens.input,
+            "output": tokens.output,
+            "cache_read_input": tokens.cache_read,
+            "cache_creation_input": tokens.cache_write,
+        }
+        for kind, count in counts.items():
+            if count:
+                self._tokens.labels(record.provider, kind).inc(count)
+                self._model_tokens.labels(*model, kind).inc(count)
+                self._client_tokens.labels(record.client, kind).inc(count)
 
     def _tell(self) -> None:
         for observer in self._observers:

@@ -361,6 +361,16 @@ def test_a_disk_for_one_pod_is_let_go_before_the_next_pod_comes(render):
     assert mounts["storage"] == rendered.variables("media")["PULSEGATE_MEDIA_RECORD_DIR"]
 
 
+def test_each_pod_of_the_llm_proxy_has_a_place_for_its_usage(render):
+    rendered = render()
+    mounts = {one["name"]: one["mountPath"] for one in rendered.container("llmproxy")["volumeMounts"]}
+    assert mounts["storage"] == rendered.variables("llmproxy")["PULSEGATE_LLMPROXY_USAGE_DIR"]
+    volumes = rendered.deployment("llmproxy")["spec"]["template"]["spec"]["volumes"]
+    assert {"name": "storage", "emptyDir": {"sizeLimit": "512Mi"}} in volumes
+    one = {"backends": {"llmproxy": {"replicas": 1, "storage": {"claim": {"enabled": True}}}}}
+    assert render(one).one("PersistentVolumeClaim", "pg-pulsegate-llmproxy")["spec"]["accessModes"] == ["ReadWriteOnce"]
+
+
 def test_a_changed_secret_or_setting_restarts_the_pods(render):
     def checksum(values):
         return render(values).deployment("gateway")["spec"]["template"]["metadata"]["annotations"]["checksum/config"]

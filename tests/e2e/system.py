@@ -40,6 +40,7 @@ class System:
         variables = {
             "PULSEGATE_CONVERTER_ICE_ADDRESS": f"127.0.0.1:{self.ports['ice']}",
             "PULSEGATE_MEDIA_RECORD_DIR": str(folder / "recordings"),
+            "PULSEGATE_LLMPROXY_USAGE_DIR": str(folder / "usage"),
         }
         for name in BACKENDS:
             variables[f"PULSEGATE_{name.upper()}_ADDRESS"] = f"127.0.0.1:{self.ports[name]}"

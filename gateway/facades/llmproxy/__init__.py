@@ -6,7 +6,7 @@ from flask import Blueprint, Response, request
 
 from gateway.backend import Backend
 from gateway.facade import Facade
-from gateway.facades.llmproxy import answers, providers, status
+from gateway.facades.llmproxy import answers, providers, status, usage
 from gateway.facades.llmproxy.access import Access
 from gateway.facades.llmproxy.errors import TooLarge, error_response, request_id
 from gateway.settings import GatewaySettings
@@ -20,6 +20,7 @@ CORS_HEADERS = {
     "anthropic-beta, x-request-id",
     "Access-Control-Max-Age": "86400",
 }
+NOT_FOR_OTHER_SITES = ("/providers", "/usage")
 RETRIED = frozenset({408, 409, 429})
 """Client errors that a client may try again; every other one is final."""
 
@@ -41,7 +42,7 @@ def create_blueprint(backend: Backend[Any], settings: GatewaySettings) -> Bluepr
 
     @llmproxy.after_app_request
     def add_headers(response: Response) -> Response:
-        if not request.path.startswith("/providers"):
+        if not request.path.startswith(NOT_FOR_OTHER_SITES):
             response.headers.update(CORS_HEADERS)
         if request.path.startswith("/v1/"):
             response.headers["X-Request-ID"] = request_id()
@@ -53,6 +54,7 @@ def create_blueprint(backend: Backend[Any], settings: GatewaySettings) -> Bluepr
     status.add_routes(llmproxy, backend, settings, access)
     answers.add_routes(llmproxy, backend, access)
     providers.add_routes(llmproxy, backend)
+    usage.add_routes(llmproxy, backend)
     return llmproxy
 
 

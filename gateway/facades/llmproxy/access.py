@@ -9,6 +9,9 @@ from werkzeug.exceptions import Forbidden, Unauthorized
 from gateway.peer import is_loopback, peer
 from gateway.settings import GatewaySettings
 
+OPERATORS = ("/status", "/usage")
+"""What is for this machine or for whoever has a key."""
+
 
 class Access:
     """Judges the request at hand."""
@@ -16,11 +19,12 @@ class Access:
     def __init__(self, settings: GatewaySettings) -> None:
         self._key = settings.llmproxy_key.get_secret_value().encode()
         self._trusted = settings.trusted_proxies
+        self._client = fingerprint(self._key) if self._key else "local"
 
     def require(self) -> None:
         """Refuse a caller who may not have this route; only ``/`` and ``/health`` are for everybody."""
         path = request.path
-        if path == "/status":
+        if path in OPERATORS or path.startswith(tuple(f"{one}/" for one in OPERATORS)):
             if not (self._local() or self._has_key()):
                 raise Unauthorized("Invalid or missing API key")
         elif path.startswith(("/v1/", "/providers")):
@@ -36,7 +40,7 @@ class Access:
 
     def client(self) -> str:
         """Name the caller's key without telling it."""
-        return hashlib.sha256(self._key).hexdigest()[:12] if self._key else "local"
+        return self._client
 
     def _local(self) -> bool:
         forwarded_for = request.headers.get("X-Forwarded-For", "")
@@ -53,3 +57,8 @@ def credentials() -> list[bytes]:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     sent = [token.strip() if scheme.lower() == "bearer" else "", request.headers.get("x-api-key", "")]
     return [one.encode("latin-1", "replace") for one in sent if one]
+
+
+def fingerprint(key: bytes) -> str:
+    """Name a key without telling it: the same everywhere and always, and too slow to make for guessing many keys."""
+    return hashlib.scrypt(key, salt=b"pulsegate client key", n=2**14, r=8, p=1, dklen=6).hex()

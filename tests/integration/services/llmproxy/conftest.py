@@ -33,11 +33,13 @@ from services.llmproxy.build import Build
 from services.llmproxy.catalog import Catalog
 from services.llmproxy.configuration import Configuration, ProviderConfiguration
 from services.llmproxy.embedded import EngineSettings
+from services.llmproxy.ledger import Ledger
 from services.llmproxy.registry import Registry
 from services.llmproxy.servicer import SERVICE, LlmProxyServicer
 from services.llmproxy.store import Store
 from services.llmproxy.traffic import Traffic
 from services.llmproxy.upstream import Limits
+from services.llmproxy.usage_file import UsageFile
 
 KEY = "sk-planted-0123456789abcdef"
 
@@ -177,6 +179,7 @@ async def running(
     path=None,
     environment=None,
     retries=0,
+    usage_folder=None,
 ):
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
         health = Health(SERVICE)
@@ -196,7 +199,11 @@ async def running(
         else:
             registry = Fixed(Configuration(providers, routes or {}), resources, health)
         metrics = CollectorRegistry()
-        servicer = LlmProxyServicer(registry, health, Traffic(metrics), Build("1"), ping_seconds)
+        ledger = Ledger(lambda: UsageFile(usage_folder, 31), health, metrics, write_seconds=0.01, retry_seconds=0.05)
+        traffic = Traffic(metrics, ledger)
+        for record in await ledger.start():
+            traffic.minutes.add(record)
+        servicer = LlmProxyServicer(registry, health, traffic, Build("1"), ping_seconds)
         registry.catalog.on_change(servicer.feed.changed)
         server = grpc.aio.server(options=SERVER_OPTIONS)
         health_pb2_grpc.add_HealthServicer_to_server(HealthServicer(health), server)
@@ -215,6 +222,7 @@ async def running(
             await health.close()
             await server.stop(None)
             await registry.catalog.close()
+            await ledger.close()
 
 
 @asynccontextmanager

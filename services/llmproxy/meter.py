@@ -1,0 +1,72 @@
+"""What one request spends, read off its answer while that passes."""
+
+from time import monotonic, time
+
+from services.llmproxy.answers import Head, Pieces
+from services.llmproxy.attempts import Attempts
+from services.llmproxy.messages import usage_of
+from services.llmproxy.tokens import CHARACTERS_PER_TOKEN
+from services.llmproxy.usage import MOST_NAME_CHARACTERS, Record, Tokens
+
+DELTA_FRAME = len('{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":""}}')
+
+
+class Meter:
+    """Times one request and reads the provider's counts; guesses the output of an answer that ended before they came.
+
+    ``outcome`` is whatever the request has come to so far.
+    """
+
+    def __init__(self, client: str) -> None:
+        self.asked_model = ""
+        self.outcome = "cancelled"
+        self.first_byte_seconds = 0.0
+        self._client = client
+        self._started = monotonic()
+        self._model = ""
+        self._begun = False
+        self._usage: dict[str, int] = {}
+        self._said = 0
+        self._counted = False
+        self._guessed = False
+
+    def begin(self, head: Head) -> None:
+        """Note how an answer begins."""
+        self._begun = True
+        self.first_byte_seconds = monotonic() - self._started
+        self.outcome = "ok" if head.status < 400 else f"{head.status}"
+        self._model = head.model
+        self._guessed = "x-usage-estimated" in head.headers
+
+    def take(self, pieces: Pieces) -> None:
+        """Read what came at once."""
+        for piece in pieces:
+            if piece.event == "content_block_delta":
+                self._said += max(0, len(piece.data) - DELTA_FRAME)
+            elif usage := usage_of(piece.event, piece.data):
+                self._usage |= usage
+                self._counted = piece.event != "message_start"
+                self._guessed |= b'"usage_estimated":true' in piece.data
+        if pieces[-1].event == "error":
+            self.outcome = "torn"
+
+    def end(self, attempts: Attempts | None) -> Record:
+        """Write down what it came to; who left early has spent what was written for him."""
+        unfinished = self._said > 0 and not self._counted
+        output = self._usage.get("output_tokens", 0)
+        if unfinished:
+            output = max(output, self._said // CHARACTERS_PER_TOKEN)
+        return Record(
+            ended_at=time(),
+            client=self._client,
+            provider=attempts.entry.configured.name if attempts else "",
+            asked_model=self.asked_model[:MOST_NAME_CHARACTERS],
+            model=self._model[:MOST_NAME_CHARACTERS],
+            outcome=self.outcome,
+            tokens=Tokens.of({**self._usage, "output_tokens": output}),
+            seconds=monotonic() - self._started,
+            first_byte_seconds=self.first_byte_seconds if self._begun else None,
+            retries=attempts.retries if attempts else 0,
+            fallbacks=attempts.fallbacks if attempts else 0,
+            estimated=self._guessed or unfinished,
+        )
