@@ -8,6 +8,7 @@ from services.media.unit import Kind
 
 LARGEST_BYTES = 64 * 1024
 _MOST_SECTIONS = 16
+_UFRAG = "a=ice-ufrag:"
 
 _DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
 _RTPMAP = re.compile(r"a=rtpmap:(\d{1,3}) ([A-Za-z0-9._-]+)/(\d+)")
@@ -51,6 +52,8 @@ class Offer:
     sections: tuple[Section, ...]
     leaves_role: bool
     """Whether the answer decides who is the DTLS server."""
+    ufrags: frozenset[str]
+    """The ICE generation of the offer: candidates that come later name it."""
 
     def wanted(self) -> tuple[Kind, ...]:
         """Tell which tracks the offerer wants to get, in the order of its sections, one of a kind.
@@ -105,8 +108,10 @@ def parse(text: str) -> Offer:
     lines = [*heads]
     for section, body in zip(sections, bodies, strict=True):
         lines += [body[0], f"a={section.direction}", *(line for line in body[1:] if line[2:] not in _DIRECTIONS)]
-    roles = {line for body in (heads, *bodies) for line in body if line.startswith("a=setup:")}
-    return Offer("\r\n".join(line for line in lines if line) + "\r\n", sections, roles == {"a=setup:actpass"})
+    roles = {line for part in (heads, *bodies) for line in part if line.startswith("a=setup:")}
+    ufrags = {line.removeprefix(_UFRAG) for part in (heads, *bodies) for line in part if line.startswith(_UFRAG)}
+    text = "\r\n".join(line for line in lines if line) + "\r\n"
+    return Offer(text, sections, roles == {"a=setup:actpass"}, frozenset(ufrags))
 
 
 def _split(lines: list[str]) -> list[list[str]]:

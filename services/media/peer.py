@@ -23,6 +23,7 @@ from aiortc.rtcrtpparameters import RTCRtpCodecCapability
 from aiortc.sdp import SessionDescription, candidate_from_sdp
 
 from services.media import compat
+from services.media.fragment import MOST_CANDIDATES, Fragment
 from services.media.offer import NoCommonCodec, Offer, UnusableOffer
 from services.media.unit import Kind
 
@@ -47,6 +48,10 @@ class State(enum.Enum):
 
 class SetUpTimeout(Exception):
     """The answer was not ready in time."""
+
+
+class RestartUnsupported(Exception):
+    """An ICE restart was asked for: the session must be made anew."""
 
 
 class Media(Protocol):
@@ -100,6 +105,8 @@ class Peer:
         self.ended = asyncio.Event()
         self.end_reason = ""
         self._on_state = on_state
+        self._ufrags: frozenset[str] = frozenset()
+        self._candidates = 0
         self._connection = RTCPeerConnection(
             RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)  # None would ask a public server
         )
@@ -133,9 +140,16 @@ class Peer:
         except TimeoutError:
             raise SetUpTimeout("the answer was not ready in time") from None
 
+    async def add_fragment(self, fragment: Fragment) -> None:
+        """Take the candidates of a fragment; raises ``RestartUnsupported`` where it begins another ICE generation."""
+        if fragment.ufrag not in self._ufrags:
+            raise RestartUnsupported("the session cannot be restarted")
+        await asyncio.gather(*(self.add_candidate(line, mid) for line, mid in fragment.candidates))
+
     async def add_candidate(self, line: str, mid: str) -> None:
         """Take an address at which the other side may be reached; one that is of no use is not an error."""
-        if self._ending():
+        self._candidates += 1
+        if self._ending() or self._candidates > MOST_CANDIDATES:
             return
         try:
             candidate = candidate_from_sdp(line.removeprefix("a=").removeprefix("candidate:"))
@@ -184,6 +198,7 @@ class Peer:
         return answer
 
     async def _apply(self, offer: Offer) -> None:
+        self._ufrags = offer.ufrags
         try:
             await self._connection.setRemoteDescription(RTCSessionDescription(offer.text, "offer"))
         except OperationError:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from services.media import fragment
 from services.media.inbound import Inbound
 from services.media.offer import Offer, parse
 from services.media.peer import Peer, State, new_id
@@ -91,6 +92,12 @@ class Peers:
         media = Publishing(make_inbound, self._streams.begin, self._limits.publish_bitrate)
         return await self._add(Peer(peer_id, stream, media, self._note), offer, kinds)
 
+    def _find(self, peer_id: str) -> Peer:
+        peer = self._peers.get(peer_id)
+        if peer is None or peer.state in (State.ENDING, State.ENDED):
+            raise UnknownPeer("no such session")
+        return peer
+
     def _check_room(self) -> None:
         if self._refusing or len(self._peers) >= self._limits.most:
             raise Full("no session can be taken now")
@@ -108,12 +115,13 @@ class Peers:
         self._on_change()
         return peer, answer
 
+    async def add_fragment(self, peer_id: str, text: str) -> None:
+        """Give a peer more candidates; raises ``UnknownPeer``, ``UnusableFragment`` or ``RestartUnsupported``."""
+        await self._find(peer_id).add_fragment(fragment.parse(text))
+
     async def close(self, peer_id: str) -> None:
         """End one peer; raises ``UnknownPeer``."""
-        peer = self._peers.get(peer_id)
-        if peer is None or peer.state in (State.ENDING, State.ENDED):
-            raise UnknownPeer("no such session")
-        await asyncio.shield(peer.close())
+        await asyncio.shield(self._find(peer_id).close())
 
     async def close_all(self) -> None:
         """Take no more peers and end those there are."""

@@ -9,8 +9,9 @@ import grpc
 from gen.media.v1 import media_pb2, media_pb2_grpc
 from runtime.status import StatusFeed
 from services.media import turn
+from services.media.fragment import UnusableFragment
 from services.media.offer import NoCommonCodec, UnusableOffer
-from services.media.peer import Peer, SetUpTimeout, State
+from services.media.peer import Peer, RestartUnsupported, SetUpTimeout, State
 from services.media.peers import Full, Peers, UnknownPeer
 from services.media.publishing import Publishing
 from services.media.settings import MediaSettings
@@ -20,6 +21,8 @@ from services.media.streams import UnknownStream, WrongMode
 Context = grpc.aio.ServicerContext[Any, Any]
 
 _CODES = {
+    UnusableFragment: grpc.StatusCode.INVALID_ARGUMENT,
+    RestartUnsupported: grpc.StatusCode.FAILED_PRECONDITION,
     UnusableOffer: grpc.StatusCode.INVALID_ARGUMENT,
     NoCommonCodec: grpc.StatusCode.UNIMPLEMENTED,
     WrongMode: grpc.StatusCode.FAILED_PRECONDITION,
@@ -66,6 +69,16 @@ class MediaServicer(media_pb2_grpc.MediaServiceServicer):
         except tuple(_CODES) as error:
             await context.abort(_CODES[type(error)], str(error))
         return media_pb2.ViewResponse(session_id=peer.id, answer_sdp=answer)
+
+    async def AddCandidates(
+        self, request: media_pb2.AddCandidatesRequest, context: Context
+    ) -> media_pb2.AddCandidatesResponse:
+        """Give a session more candidates; ours were all in the answer, so there is nothing to say."""
+        try:
+            await self._peers.add_fragment(request.session_id, request.sdp_fragment)
+        except tuple(_CODES) as error:
+            await context.abort(_CODES[type(error)], str(error))
+        return media_pb2.AddCandidatesResponse()
 
     async def Close(self, request: media_pb2.CloseRequest, context: Context) -> media_pb2.CloseResponse:
         """End a session."""

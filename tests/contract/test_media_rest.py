@@ -26,6 +26,9 @@ DOCUMENTED_ORDER = [
     "source_live", "media_worker",
 ]  # fmt: skip
 OFFER = b"v=0\r\n"
+FRAGMENT = b"a=ice-ufrag:abcd\r\na=ice-pwd:x\r\n"
+FRAGMENT_TYPE = "application/trickle-ice-sdpfrag"
+METHODS = [("/whep", "View", pb.ViewRequest), ("/whip", "Publish", pb.PublishRequest)]
 
 
 def document(**changes):
@@ -52,7 +55,7 @@ def document(**changes):
 class Process:
     """A media process that says what a test wants; reached by the façade as a backend is."""
 
-    stub = type("Stub", (), {"GetConfig": "GetConfig", "View": "View", "Close": "Close"})
+    stub = type("Stub", (), {name: name for name in ("GetConfig", "Publish", "View", "AddCandidates", "Close")})
 
     def __init__(self):
         self.replicas = [self.replica(document())]
@@ -84,7 +87,9 @@ class Process:
                 turn_credential="icey",
                 stun_urls=["stun:stun.l.google.com:19302"],
             ),
+            "Publish": pb.PublishResponse(session_id="abc", answer_sdp="v=0\r\nanswer"),
             "View": pb.ViewResponse(session_id="abc", answer_sdp="v=0\r\nanswer"),
+            "AddCandidates": pb.AddCandidatesResponse(),
             "Close": pb.CloseResponse(),
         }[method]
 
@@ -332,8 +337,10 @@ def test_without_the_token_everything_but_health_and_page_is_closed(process, way
         assert (answer.status_code, answer.json) == (401, {"status": "error", "error": "unauthorized"})
     answer = web.get("/artifacts/a.mp4", **way)
     assert (answer.status_code, answer.data) == (401, b"")
-    answer = web.post("/whep", data=OFFER, content_type="application/sdp", **way)
-    assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
+    for path in ("/whep", "/whip", "/whip/garden"):
+        answer = web.post(path, data=OFFER, content_type="application/sdp", **way)
+        assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
+    assert web.patch("/session/abc", data=FRAGMENT, content_type=FRAGMENT_TYPE, **way).status_code == 401
     assert web.delete("/session/abc", **way).status_code == 401
     assert process.asked == []
     assert web.get("/api/health", **way).status_code == 200
@@ -395,18 +402,20 @@ def test_every_answer_forbids_sniffing_and_reports_forbid_storing(web):
         assert web.get(path).headers["Cache-Control"] == "no-store"
 
 
-def test_an_offer_is_answered_with_201_and_the_place_of_the_session(web, process):
-    answer = web.post("/whep", data=OFFER, content_type="application/sdp")
+@pytest.mark.parametrize(("path", "method", "message"), METHODS)
+def test_an_offer_is_answered_with_201_and_the_place_of_the_session(web, process, path, method, message):
+    answer = web.post(path, data=OFFER, content_type="application/sdp")
     assert (answer.status_code, answer.data) == (201, b"v=0\r\nanswer")
     assert answer.headers["Content-Type"] == "application/sdp"
     assert answer.headers["Location"] == "/session/abc"
-    assert process.asked[-1] == ("View", pb.ViewRequest(offer_sdp="v=0\r\n"))
+    assert process.asked[-1] == (method, message(offer_sdp="v=0\r\n"))
 
 
-def test_a_stream_is_named_in_the_path_and_a_prefix_stays(web, process):
-    answer = web.post("/whep/garden", data=OFFER, content_type="application/sdp", base_url="http://x/media")
+@pytest.mark.parametrize(("path", "method", "message"), METHODS)
+def test_a_stream_is_named_in_the_path_and_a_prefix_stays(web, process, path, method, message):
+    answer = web.post(f"{path}/garden", data=OFFER, content_type="application/sdp", base_url="http://x/media")
     assert answer.headers["Location"] == "/media/session/abc"
-    assert process.asked[-1] == ("View", pb.ViewRequest(stream="garden", offer_sdp="v=0\r\n"))
+    assert process.asked[-1] == (method, message(stream="garden", offer_sdp="v=0\r\n"))
 
 
 LOGIN = 'username="icey"; credential="icey"; credential-type="password"'
@@ -430,6 +439,44 @@ def test_an_answer_names_the_servers_that_help_through_nat(web, process, enabled
     answer = web.post("/whep", data=OFFER, content_type="application/sdp", headers={"Host": "play.example:4500"})
     relays = [f'<turn:{told}?transport={way}>; rel="ice-server"; {LOGIN}' for way in ("udp", "tcp") if told]
     assert answer.headers.getlist("Link") == [STUN, *relays]
+
+
+def test_candidates_are_taken_later(web, process):
+    answer = web.patch("/session/abc", data=FRAGMENT, content_type=FRAGMENT_TYPE)
+    assert (answer.status_code, answer.data) == (204, b"")
+    asked = pb.AddCandidatesRequest(session_id="abc", sdp_fragment=FRAGMENT.decode())
+    assert process.asked == [("AddCandidates", asked)]
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "error"),
+    [
+        (grpc.StatusCode.FAILED_PRECONDITION, 422, "restart_unsupported"),
+        (grpc.StatusCode.INVALID_ARGUMENT, 400, "bad_request"),
+        (grpc.StatusCode.NOT_FOUND, 404, "not_found"),
+        (grpc.StatusCode.UNAVAILABLE, 503, "unavailable"),
+    ],
+)
+def test_a_refused_fragment_has_the_fitting_status(web, process, code, status, error):
+    process.error = BackendError(code, "internal words")
+    answer = web.patch("/session/abc", data=FRAGMENT, content_type=FRAGMENT_TYPE, headers={"If-Match": "*"})
+    assert (answer.status_code, answer.json) == (status, {"status": "error", "error": error})
+
+
+@pytest.mark.parametrize(
+    ("how", "status"),
+    [
+        ({"content_type": "application/sdp"}, 415),
+        ({"content_type": FRAGMENT_TYPE, "headers": {"If-Match": '"x"'}}, 412),
+        ({"content_type": FRAGMENT_TYPE, "data": b"x" * 16_385}, 413),
+        ({"content_type": FRAGMENT_TYPE, "data": b"\xff\xfe"}, 400),
+    ],
+)
+def test_a_fragment_of_the_wrong_kind_never_reaches_the_media_process(web, process, how, status):
+    answer = web.patch("/session/abc", **{"data": FRAGMENT} | how)
+    assert (answer.status_code, answer.json["status"]) == (status, "error")
+    assert process.asked == []
+    assert status != 415 or answer.headers["Accept-Patch"] == FRAGMENT_TYPE
 
 
 def test_a_session_is_deleted_where_it_was_said_to_be(web, process):
@@ -482,15 +529,18 @@ def test_an_answer_that_is_accepted_is_given(web, accept):
     assert answer.status_code == 201
 
 
-@pytest.mark.parametrize(("path", "allowed"), [("/whep", "OPTIONS, POST"), ("/session/abc", "DELETE, OPTIONS")])
-def test_other_methods_are_told_what_is_allowed(web, path, allowed):
-    for method in ("get", "put", "patch"):
-        answer = getattr(web, method)(path)
-        assert (answer.status_code, set(answer.headers["Allow"].split(", "))) == (405, set(allowed.split(", ")))
+@pytest.mark.parametrize("path", ["/whep", "/whip", "/whip/garden", "/session/abc"])
+def test_other_methods_are_told_what_is_allowed(web, path):
+    of_session = path.startswith("/session/")
+    allowed = {"DELETE", "OPTIONS", "PATCH"} if of_session else {"OPTIONS", "POST"}
+    for method in {"GET", "POST", "PUT", "PATCH", "DELETE"} - allowed:
+        answer = web.open(path, method=method)
+        assert (answer.status_code, answer.json["error"]) == (405, "method_not_allowed")
+        assert set(answer.headers["Allow"].split(", ")) == allowed
     answer = web.options(path)
-    assert (answer.status_code, answer.headers["Allow"], answer.headers["Accept-Post"]) == (
-        204, allowed, "application/sdp",
-    )  # fmt: skip
+    assert (answer.status_code, set(answer.headers["Allow"].split(", "))) == (204, allowed)
+    name, told = ("Accept-Patch", FRAGMENT_TYPE) if of_session else ("Accept-Post", "application/sdp")
+    assert answer.headers[name] == told
 
 
 def test_pages_of_other_sites_may_play_only_by_token(process):

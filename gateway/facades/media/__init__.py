@@ -7,7 +7,7 @@ from flask import Blueprint, Response, abort, request, send_from_directory
 
 from gateway.backend import Backend
 from gateway.facade import Facade
-from gateway.facades.media import access, reports, whep
+from gateway.facades.media import access, reports, sessions
 from gateway.facades.media.errors import error_response
 from gateway.facades.media.payloads import Listener
 from gateway.settings import GatewaySettings
@@ -19,7 +19,7 @@ PAGE_POLICY = "default-src 'self'; img-src 'self' data:"
 
 
 def create_blueprint(backend: Backend[Any], settings: GatewaySettings) -> Blueprint:
-    """Make the documented routes, WHEP and the page."""
+    """Make the documented routes, WHIP and WHEP, and the page."""
     media = Blueprint("media", __name__)
     token = settings.media_token.get_secret_value().encode()
     root = Path(settings.media_web_root).absolute() if settings.media_web_root else BUNDLED_PAGE
@@ -35,7 +35,7 @@ def create_blueprint(backend: Backend[Any], settings: GatewaySettings) -> Bluepr
 
     access.guard(media, token)
     reports.add_routes(media, backend, listener)
-    whep.add_routes(media, backend, cross_origin=bool(token))
+    sessions.add_routes(media, backend, cross_origin=bool(token))
 
     @media.get("/")
     @media.get("/<path:name>")

@@ -29,7 +29,7 @@ def guard(media: Blueprint, token: bytes) -> None:
 
 def signalling(path: str) -> bool:
     """Whether a path begins or ends sessions."""
-    return path == "/whep" or path.startswith(("/whep/", "/session/"))
+    return path in {"/whip", "/whep"} or path.startswith(("/whip/", "/whep/", "/session/"))
 
 
 def protected(path: str) -> bool:

@@ -7,7 +7,8 @@ from gateway.errors import BackendError
 from gateway.facades.media import payloads
 from gateway.facades.media.access import signalling
 
-SDP = "application/sdp"
+SDP, FRAGMENT = "application/sdp", "application/trickle-ice-sdpfrag"
+ACCEPT_POST, ACCEPT_PATCH = {"Accept-Post": SDP}, {"Accept-Patch": FRAGMENT}
 
 _WORDS = {
     400: "bad_request",
@@ -18,8 +19,10 @@ _WORDS = {
     406: "not_acceptable",
     408: "timeout",
     409: "conflict",
+    412: "precondition_failed",
     413: "too_large",
     415: "unsupported_media_type",
+    422: "restart_unsupported",
     429: "too_many_requests",
     431: "headers_too_large",
     500: "internal",
@@ -49,11 +52,12 @@ def error_response(status: int, error: Exception) -> Response:
     response.status_code = status
     if of_session:
         response.headers.update(_HINTS.get(status, {}))
+    if of_session and status == 415:
+        response.headers.update(ACCEPT_PATCH if request.path.startswith("/session/") else ACCEPT_POST)
     return response
 
 
 _HINTS: dict[int, dict[str, str]] = {
     401: {"WWW-Authenticate": "Bearer"},
-    415: {"Accept-Post": SDP},
     503: {"Retry-After": "2"},
 }

@@ -83,6 +83,7 @@ def status(statuses: Sequence[Message], serving: bool, listener: Listener, now: 
         "host": listener.host,
         "port": listener.port,
         "intelligenceDetail": detail,
+        "relay": _relay(statuses),
     }
 
 
@@ -144,6 +145,7 @@ def unreachable_status(listener: Listener, version: str) -> Json:
         "host": listener.host,
         "port": listener.port,
         "intelligenceDetail": {"ready": False, "vision": off, "speech": off},
+        "relay": _relay([]),
     }
 
 
@@ -237,6 +239,24 @@ def _intelligence_detail(intelligence: Message) -> Json:
             "enabled": intelligence.speech_enabled,
             "active": intelligence.speech_active,
         },
+    }
+
+
+def _relay(statuses: Sequence[Message]) -> Json:
+    """Tell who publishes and how many view, of every replica."""
+    streams = [stream for one in statuses for stream in one.relay.streams]
+    return {
+        "sourcePeer": next((one.relay.source_peer for one in statuses if one.relay.source_peer), ""),
+        "viewers": sum(one.relay.viewers for one in statuses),
+        "streams": [
+            {
+                "name": stream.name,
+                "publisher": stream.source_peer,
+                "waiting": list(stream.waiting_peers),
+                "viewers": stream.viewers,
+            }
+            for stream in streams
+        ],
     }
 
 
