@@ -147,6 +147,7 @@ STATUS_SHAPE = READY_SHAPE | {
         "vision": {"enabled": "bool", "active": "bool"},
         "speech": {"enabled": "bool", "active": "bool"},
     },
+    "relay": {"sourcePeer": "str", "viewers": "int", "streams": "list"},
 }  # fmt: skip
 
 
@@ -267,6 +268,22 @@ def test_replicas_are_told_as_one(web, process):
     told = web.get("/api/status").json
     assert (told["sessions"]["active"], told["sessions"]["total"], told["uptimeSec"]) == (4, 30, 10)
     assert told["ready"]
+
+
+def test_the_relayed_streams_of_every_replica_are_told(web, process):
+    first, second = document(), document()
+    stage = pb.Relay.Stream(name="stage", source_peer="abc", waiting_peers=["def"], viewers=2)
+    first.relay.CopyFrom(pb.Relay(source_peer="abc", viewers=2, streams=[stage]))
+    second.relay.CopyFrom(pb.Relay(viewers=1, streams=[pb.Relay.Stream(name="hall", viewers=1)]))
+    process.replicas = [process.replica(first), process.replica(second)]
+    assert web.get("/api/status").json["relay"] == {
+        "sourcePeer": "abc",
+        "viewers": 3,
+        "streams": [
+            {"name": "stage", "publisher": "abc", "waiting": ["def"], "viewers": 2},
+            {"name": "hall", "publisher": "", "waiting": [], "viewers": 1},
+        ],
+    }
 
 
 def test_an_unreachable_process_has_the_documented_answers(web, process):
