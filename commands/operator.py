@@ -2,14 +2,16 @@
 
 import argparse
 import json
+import ssl
 from collections.abc import Iterator
 from contextlib import closing
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import Any
 from urllib.parse import urlsplit
 
+from gateway.peer import is_loopback
 from gateway.settings import GatewaySettings
-from runtime.settings import explain
+from runtime.settings import current
 
 TIMEOUT_SECONDS = 10.0  # the gateway speaks at least every 2 seconds
 
@@ -29,10 +31,12 @@ def add_address(parser: argparse.ArgumentParser) -> None:
 
 def default_url() -> str:
     """Tell where a gateway with this environment and settings file listens for operators."""
-    told = {one.name: one.value for one in explain(GatewaySettings).settings}
-    host = told.get("operator_host") or told.get("host") or "127.0.0.1"
+    settings = current(GatewaySettings)
+    if settings is None:
+        return "http://127.0.0.1:8080"
+    host, port = settings.listener("operator")
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  an address to call, not to bind
-    return f"http://{f'[{host}]' if ':' in host else host}:{told.get('operator_port', '8080')}"
+    return f"{settings.scheme('operator')}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def fetch(url: str) -> Json:
@@ -71,12 +75,32 @@ def _connect(url: str) -> HTTPConnection:
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise Unanswered(f"{url} is no address of a gateway, such as http://127.0.0.1:8080")
-    kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
-    return kind(parts.hostname, parts.port, timeout=TIMEOUT_SECONDS)
+    if parts.scheme == "http":
+        return HTTPConnection(parts.hostname, parts.port, timeout=TIMEOUT_SECONDS)
+    return HTTPSConnection(parts.hostname, parts.port, timeout=TIMEOUT_SECONDS, context=_trust(parts.hostname))
+
+
+def _trust(host: str) -> ssl.SSLContext:
+    """Believe the certificate that this machine's own gateway has, whatever name is in it; elsewhere the usual ones."""
+    settings = current(GatewaySettings)
+    own = settings.tls("operator") if settings and is_loopback(host) else None
+    if own is None:
+        return ssl.create_default_context()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.load_verify_locations(own.certificate)
+    return context
+
+
+def _headers() -> dict[str, str]:
+    settings = current(GatewaySettings)
+    token = settings.operator_token.get_secret_value() if settings else ""
+    return {"Authorization": f"Bearer {token}"} if token else {}
 
 
 def _get(connection: HTTPConnection, url: str, path: str) -> HTTPResponse:
-    connection.request("GET", urlsplit(url).path.rstrip("/") + path)
+    connection.request("GET", urlsplit(url).path.rstrip("/") + path, headers=_headers())
     response = connection.getresponse()
     if response.status != 200:
         raise Unanswered(f"{url}{path} answers {response.status} {response.reason}")

@@ -52,7 +52,8 @@ def health_check(settings: "type[Settings]") -> str:
     fields = settings.model_fields
     if "address" in fields:
         return f"pulsegate healthcheck -addr=localhost:{fields['address'].default.rpartition(':')[2]}"
-    return f"curl --fail --silent --output /dev/null http://localhost:{fields['operator_port'].default}/readyz"
+    ask, place = "curl --fail --silent --output /dev/null", f"localhost:{fields['operator_port'].default}/readyz"
+    return f"{ask} http://{place} || {ask} --insecure https://{place}"  # its own certificate, whatever name is in it
 
 
 def write(process: str, folder: Path) -> None:
@@ -61,7 +62,7 @@ def write(process: str, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "settings.json").write_text(json.dumps({process: listeners(settings)}, indent=2) + "\n")
     check = folder / "health"
-    check.write_text(f"#!/bin/sh\nexec {health_check(settings)}\n")
+    check.write_text(f"#!/bin/sh\n{health_check(settings)}\n")
     check.chmod(0o755)
 
 

@@ -19,13 +19,13 @@ from gateway.facade import Facade
 from gateway.facades import FACADES, operator
 from gateway.front import Front, Site
 from gateway.history import History
-from gateway.limits import Usage
-from gateway.listeners import Listeners, allow_descriptors, bind
+from gateway.listeners import Listeners, allow_descriptors, bind, read_certificate
 from gateway.metrics import Backends, Metrics
 from gateway.monitor import Monitor, Watched
 from gateway.overview import Exposed, Overview
 from gateway.settings import GatewaySettings
 from gateway.snapshots import Snapshots
+from gateway.usage import Usage
 from runtime.server import stop_signal
 from runtime.settings import load
 
@@ -40,9 +40,14 @@ async def run(settings: GatewaySettings) -> None:
     stopping = stop_signal()
     loop = asyncio.get_running_loop()
     allow_descriptors()
-    sockets = {name: bind(name, *settings.listener(name)) for name in [*(one.name for one in FACADES), "operator"]}
+    names = [*(one.name for one in FACADES), "operator"]
+    certificates = {name: found for name in names if (found := read_certificate(name, settings))}
+    sockets = {name: bind(name, *settings.listener(name)) for name in names}
     ports = {name: bound.getsockname()[1] for name, bound in sockets.items()}
     async with AsyncExitStack() as resources:
+        for files, context in certificates.values():
+            renewing = asyncio.create_task(files.follow(context))
+            resources.callback(renewing.cancel)
         monitor = Monitor(
             [Watched(one.name, settings.target(one.name), one.components, one.watch_status) for one in FACADES],
             settings.freshness_seconds,
@@ -77,12 +82,15 @@ async def run(settings: GatewaySettings) -> None:
             Overview(monitor, history, exposed, metrics.answers, version("pulsegate"), datetime.now(UTC)),
             stopping.is_set,
             lambda: bridge.iterate(monitor.changes(LONGEST_SILENCE_SECONDS, SHORTEST_SILENCE_SECONDS), loop),
+            settings.operator_token.get_secret_value().encode(),
+            open_metrics=settings.open_metrics,
         )
         app = create_app("operator", pages, operator.error_response, settings.max_body_bytes)
         sites[ports["operator"]] = Site("operator", Bridge(app, settings.max_body_bytes, settings.body_seconds))
 
         front = Front(sites, ports["operator"], snapshots, metrics, usage)
-        listeners = Listeners(front, snapshots, usage, settings.grace_seconds)
+        by_port = {ports[name]: context for name, (_, context) in certificates.items()}
+        listeners = Listeners(front, snapshots, usage, settings.grace_seconds, by_port)
         serving = asyncio.create_task(listeners.serve(sockets=list(sockets.values())))
         log.info("listening", extra={"ports": ports})
         await stopping.wait()
@@ -108,6 +116,7 @@ def _exposed(facade: Facade, app: Flask, settings: GatewaySettings, port: int) -
         facade.name,
         facade.service,
         settings.target(facade.name),
+        settings.scheme(facade.name),
         (settings.listener(facade.name)[0], port),
         sorted(facade.snapshot_paths),
         app,

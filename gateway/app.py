@@ -51,7 +51,8 @@ def create_app(
         return error_response(500, error)
 
     @app.after_request
-    def note_route(response: Response) -> Response:
+    def finish(response: Response) -> Response:
+        response.headers["X-Content-Type-Options"] = "nosniff"
         rule, scope = request.url_rule, request.environ.get(SCOPE)
         if rule is not None and scope is not None:
             scope[ROUTE] = rule.rule

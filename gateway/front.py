@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import structlog
 
 from gateway.bridge import REFUSED, ROUTE, Bridge, Event, Receive, Scope, Send
-from gateway.limits import Usage
 from gateway.metrics import Metrics
 from gateway.snapshots import Snapshots, key_of
+from gateway.usage import Usage
 from runtime import logs
 
 CLIENT_LEFT = 499  # told to nobody: the client has gone before an answer began

@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 def lay_under(settings: GatewaySettings) -> GatewaySettings:
-    """Take address, port, web root and token from the file where neither environment nor flags say anything.
+    """Take what the file says of address, port, TLS, web root and token where neither environment nor flags do.
 
     The file is the media process's, which judges all of it. Its token must not be overlooked, though: one that nobody
     asks for protects nothing.
@@ -23,17 +23,23 @@ def lay_under(settings: GatewaySettings) -> GatewaySettings:
     path = settings.icey_config or DEFAULT_PATH
     document = _read(path)
     http, auth = _table(document, "http"), _table(document, "auth")
-    root = document.get("webRoot")
+    tls = _table(document, "tls")
     token = auth.get("token")
     told = {
         "media_host": http.get("host"),
         "media_port": http.get("port"),
-        "media_web_root": str(path.parent / root) if isinstance(root, str) and root else None,
+        "media_tls_certificate": _beside(path, tls.get("cert")),
+        "media_tls_key": _beside(path, tls.get("key")),
+        "media_web_root": _beside(path, document.get("webRoot")),
         "media_token": SecretStr(token) if isinstance(token, str) else None,
     }
-    kinds = {"media_host": str, "media_port": int, "media_web_root": str, "media_token": SecretStr}
-    fits = {name: value for name, value in told.items() if value and isinstance(value, kinds[name])}
+    kinds = {"media_port": int, "media_token": SecretStr}
+    fits = {name: value for name, value in told.items() if value and isinstance(value, kinds.get(name, str))}
     return settings.model_copy(update={name: fits[name] for name in fits.keys() - settings.model_fields_set})
+
+
+def _beside(path: Path, named: object) -> str | None:
+    return str(path.parent / named) if isinstance(named, str) and named else None
 
 
 def _read(path: Path) -> dict[str, Any]:

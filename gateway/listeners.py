@@ -1,30 +1,43 @@
 """The sockets of the gateway, all served by one uvicorn on one loop."""
 
+import asyncio
 import resource
 import socket
-from collections.abc import Iterator
+import ssl
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 
 import uvicorn
 
 from gateway.front import Front
-from gateway.limits import Usage
 from gateway.protocol import Doorstep
+from gateway.settings import GatewaySettings
 from gateway.snapshots import Snapshots
+from gateway.usage import Usage
 from runtime.server import exit_on_bind_failure
+from runtime.settings import USAGE_EXIT
+from runtime.tls import CertificateFiles
 
 BACKLOG = 1024
+HANDSHAKE_SECONDS = 5.0
 
 
 class Listeners(uvicorn.Server):
-    """uvicorn with the protocol that looks into the snapshots, and without its own idea of signals."""
+    """uvicorn with the protocol that looks into the snapshots, TLS by port, and without its own idea of signals."""
 
-    def __init__(self, front: Front, snapshots: Snapshots, usage: Usage, grace_seconds: float) -> None:
+    def __init__(
+        self,
+        front: Front,
+        snapshots: Snapshots,
+        usage: Usage,
+        grace_seconds: float,
+        contexts: Mapping[int, ssl.SSLContext] | None = None,
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 front,
-                http=partial(Doorstep, snapshots, usage),  # type: ignore[arg-type]  # called like a class
                 lifespan="off",
                 proxy_headers=False,
                 server_header=False,
@@ -37,6 +50,28 @@ class Listeners(uvicorn.Server):
             )
         )
 
+        self._contexts = contexts or {}
+        self._doorstep = partial(Doorstep, snapshots, usage)
+
+    async def startup(self, sockets: Sequence[socket.socket] | None = None) -> None:
+        """Listen on every socket, with TLS where its port has a context; uvicorn would have one for all."""
+        await self.lifespan.startup()
+        loop = asyncio.get_running_loop()
+        self.servers = []
+
+        def protocol() -> Doorstep:
+            return self._doorstep(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+
+        for bound in sockets or ():
+            context = self._contexts.get(bound.getsockname()[1])
+            seconds = HANDSHAKE_SECONDS if context else None
+            self.servers.append(
+                await loop.create_server(
+                    protocol, sock=bound, backlog=BACKLOG, ssl=context, ssl_handshake_timeout=seconds
+                )
+            )
+        self.started = True
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leave signals alone: the gateway drains first."""
@@ -47,6 +82,16 @@ def allow_descriptors() -> None:
     """Take as many descriptors as the system lets us: its default of 1024 is fewer sockets than our limit."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def read_certificate(name: str, settings: GatewaySettings) -> tuple[CertificateFiles, ssl.SSLContext] | None:
+    """Find the certificate of a port, if it has one; what cannot be used is one line and exit code 2."""
+    try:
+        files = settings.tls(name)
+        return (files, files.http_context()) if files else None
+    except (OSError, ValueError) as error:
+        print(f"Error: certificate of the {name} port: {error}", file=sys.stderr)  # noqa: T201  for a person at a terminal
+        raise SystemExit(USAGE_EXIT) from None
 
 
 def bind(name: str, host: str, port: int) -> socket.socket:

@@ -10,9 +10,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from gateway.limits import LIMITS, Usage
 from gateway.monitor import Monitor
 from gateway.snapshots import Snapshots
+from gateway.usage import LIMITS, Usage
 
 LAG_SECONDS = 0.1
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)

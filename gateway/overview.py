@@ -28,6 +28,7 @@ class Exposed:
     name: str
     service: str
     target: str
+    scheme: str
     listener: tuple[str, int]
     paths: Sequence[str]
     application: Flask
@@ -60,7 +61,7 @@ class Overview:
     def _backend(self, one: Exposed, host: str) -> Json:
         picture = self.monitor.picture(one.name)
         spans = self.history.spans(one.name)
-        url = _url(one.listener, host)
+        url = _url(one.scheme, one.listener, host)
         replicas = [self._replica(one, replica) for replica in picture.replicas]
         total, failed = self.count_answers(one.name)
         return {
@@ -150,13 +151,13 @@ def _history(spans: Iterable[Span]) -> list[Json]:
     return [{"state": span.state, "since": _time(span.since)} for span in spans]
 
 
-def _url(listener: tuple[str, int], host: str) -> str:
+def _url(scheme: str, listener: tuple[str, int], host: str) -> str:
     bound, port = listener
     if bound in EVERY_ADDRESS:
         bound = host if HOST.fullmatch(host) else "localhost"
     elif ":" in bound:
         bound = f"[{bound}]"
-    return f"http://{bound}:{port}"
+    return f"{scheme}://{bound}:{port}"
 
 
 def _time(moment: datetime) -> str:

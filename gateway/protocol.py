@@ -8,9 +8,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from werkzeug.exceptions import BadRequest, HTTPException, RequestHeaderFieldsTooLarge, RequestTimeout
 
 from gateway.bridge import REFUSED
-from gateway.limits import STANDING_ROOM, Usage
 from gateway.peer import is_loopback
 from gateway.snapshots import RAW_REQUEST, Snapshots
+from gateway.usage import STANDING_ROOM, Usage
 
 LONGEST_REMEMBERED = 4096
 CROWDED_SECONDS = 2.0
@@ -34,7 +34,7 @@ class Doorstep(asyncio.Protocol):
         """Let uvicorn know of the connection, so that it is closed at shutdown."""
         self._transport = transport
         self._connections.add(self)
-        self._host = transport.get_extra_info("peername")[0]
+        self._host = _peer(transport)
         self._usage.open(self._host)
         excess = self._usage.excess(self._host)
         self._refusal = self._usage.too_many_sockets() if excess > 0 else None
@@ -109,7 +109,7 @@ class SnapshotProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Remember what of the connection decides an answer."""
         super().connection_made(transport)
-        self._host = transport.get_extra_info("peername")[0]
+        self._host = _peer(transport)
         self._usage.open(self._host)
         self._place = _place(transport)
         self._answered_at = self.loop.time()
@@ -240,4 +240,9 @@ class SnapshotProtocol(HttpToolsProtocol):
 
 def _place(transport: asyncio.Transport) -> tuple[Any, bool]:
     """Tell what of a connection decides an answer: the listener, and whether the peer is loopback."""
-    return transport.get_extra_info("sockname")[:2], is_loopback(transport.get_extra_info("peername")[0])
+    return transport.get_extra_info("sockname")[:2], is_loopback(_peer(transport))
+
+
+def _peer(transport: asyncio.BaseTransport) -> str:
+    """Tell the peer's address; nothing of one that has gone before it was met."""
+    return str((transport.get_extra_info("peername") or ("",))[0])

@@ -1,15 +1,16 @@
 """What the gateway can be told: where it listens, where its backends are, who may call."""
 
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Self
 
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr, model_validator
 from pydantic.functional_validators import BeforeValidator
 from pydantic_settings import NoDecode
 
 from gateway.limits import Limits
 from gateway.peer import Network
 from runtime.settings import Settings
+from runtime.tls import CertificateFiles, certificate_files
 
 
 def _documented(name: str, *variables: str) -> AliasChoices:
@@ -59,7 +60,28 @@ class GatewaySettings(Settings):
     llmproxy_target: str = Field("127.0.0.1:50053", description="gRPC address of the LLM proxy, several by comma")
     freshness_seconds: float = Field(2.0, gt=0, description="age of the last answer that makes a backend unreachable")
 
+    tls_certificate: str = Field("", description="PEM file of the certificate for every port; empty for plain HTTP")
+    tls_key: str = Field("", description="PEM file of its key")
+    converter_tls_certificate: str = Field("", description="certificate of the converter's REST alone")
+    converter_tls_key: str = Field("", description="PEM file of its key")
+    media_tls_certificate: str = Field(
+        "",
+        validation_alias=_documented("media_tls_certificate", "ICEY_TLS_CERT"),
+        description="certificate of the media server's REST alone",
+    )
+    media_tls_key: str = Field(
+        "", validation_alias=_documented("media_tls_key", "ICEY_TLS_KEY"), description="PEM file of its key"
+    )
+    llmproxy_tls_certificate: str = Field("", description="certificate of the LLM proxy's REST alone")
+    llmproxy_tls_key: str = Field("", description="PEM file of its key")
+    operator_tls_certificate: str = Field("", description="certificate of the operator's port alone")
+    operator_tls_key: str = Field("", description="PEM file of its key")
+
     converter_ice_address: str = Field("localhost:10000", description="what the converter's status calls servidor")
+    operator_token: SecretStr = Field(
+        SecretStr(""), description="token of the operator's pages, but for /healthz and /readyz; empty leaves them open"
+    )
+    open_metrics: bool = Field(False, description="whether /metrics needs no token")
     media_token: SecretStr = Field(
         SecretStr(""),
         validation_alias=_documented("media_token", "ICEY_AUTH_TOKEN"),
@@ -120,6 +142,21 @@ class GatewaySettings(Settings):
         host = getattr(self, f"{name}_host") or self.host
         loopback_only = name == "llmproxy" and not self.llmproxy_key.get_secret_value()
         return ("127.0.0.1" if loopback_only else host, getattr(self, f"{name}_port"))
+
+    def tls(self, name: str) -> CertificateFiles | None:
+        """Tell the certificate of one port; None means plain HTTP."""
+        own = certificate_files(getattr(self, f"{name}_tls_certificate"), getattr(self, f"{name}_tls_key"), "")
+        return own or certificate_files(self.tls_certificate, self.tls_key, "")
+
+    def scheme(self, name: str) -> str:
+        """Tell how a port is called."""
+        return "https" if self.tls(name) else "http"
+
+    @model_validator(mode="after")
+    def _files_of_tls_exist(self) -> Self:
+        for name in ("converter", "media", "llmproxy", "operator"):
+            self.tls(name)
+        return self
 
     def target(self, name: str) -> str:
         """Tell the gRPC target of one backend."""

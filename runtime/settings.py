@@ -109,6 +109,14 @@ def load(settings_class: type[AnySettings], arguments: Sequence[str]) -> AnySett
     return settings
 
 
+def current(settings_class: type[AnySettings]) -> AnySettings | None:
+    """Return what a process started now without flags would be told; None if that would not do."""
+    try:
+        return _with_file(settings_class, _read_table(None, settings_class.process))()
+    except (UnreadableFile, ValidationError):
+        return None
+
+
 def explain(settings_class: type[Settings]) -> Explanation:
     """Tell where each setting would come from; never exits and logs nothing."""
     try:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,25 @@ class CertificateFiles:
         """Read the server's side of the files."""
         pair = (self.key.read_bytes(), self.certificate.read_bytes())
         return grpc.ssl_server_certificate_configuration([pair], self._trusted())
+
+    def http_context(self) -> ssl.SSLContext:
+        """Return what proves this process to HTTP clients, as the files are now; raises OSError for what is no pair."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.set_alpn_protocols(["http/1.1"])
+        context.load_cert_chain(self.certificate, self.key)
+        return context
+
+    async def follow(self, context: ssl.SSLContext, interval_seconds: float = 10.0) -> None:
+        """Let a context go over to the files whenever they were replaced, until cancelled; open connections stay."""
+        async for _ in self.changes(interval_seconds):
+            try:
+                self.http_context()  # half a pair would spoil the context in use
+                context.load_cert_chain(self.certificate, self.key)
+            except OSError as error:
+                log.warning("certificate not read", extra={"file": str(self.certificate), "reason": str(error)})
+            else:
+                log.info("certificate read again", extra={"file": str(self.certificate)})
 
     def mark(self) -> tuple[int, ...]:
         """Tell apart two states of the files; a mounted Secret changes them by moving a link."""

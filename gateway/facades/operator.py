@@ -1,23 +1,33 @@
 """What an operator asks: is the gateway alive, does it know its backends, and what do they say."""
 
+import hmac
 import json
 from collections.abc import Callable, Iterator
 
 import prometheus_client
 from flask import Blueprint, Response, jsonify, request
+from werkzeug.exceptions import Unauthorized
 
 from gateway import pages
 from gateway.monitor import Monitor
 from gateway.overview import Overview
 
+OPEN = frozenset({"/healthz", "/readyz", *pages.FILES})  # probes, and pages that hold nothing before a token is given
 RETRY_MILLISECONDS = 1000  # until a page asks again after the gateway went away
 
 
 def create_blueprint(
-    overview: Overview, draining: Callable[[], bool], changes: Callable[[], Iterator[int]]
+    overview: Overview,
+    draining: Callable[[], bool],
+    changes: Callable[[], Iterator[int]],
+    token: bytes = b"",
+    *,
+    open_metrics: bool = False,
 ) -> Blueprint:
-    """Make the operator's routes."""
+    """Make the operator's routes; with a token they ask for it."""
     operator = Blueprint("operator", __name__)
+    if token:
+        _guard(operator, token, OPEN | {"/metrics"} if open_metrics else OPEN)
     operator.register_blueprint(pages.create_blueprint())
     monitor = overview.monitor
     services = {one.name: one.service for one in overview.exposed}
@@ -69,7 +79,18 @@ def error_response(status: int, error: Exception) -> Response:
     """Tell an error to an operator."""
     response = jsonify(error=getattr(error, "name", type(error).__name__))
     response.status_code = status
+    if status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
     return response
+
+
+def _guard(operator: Blueprint, token: bytes, open_paths: frozenset[str]) -> None:
+    @operator.before_app_request
+    def authorize() -> None:
+        scheme, _, offered = request.headers.get("Authorization", "").partition(" ")
+        known = scheme.lower() == "bearer" and hmac.compare_digest(offered.strip().encode("utf-8", "replace"), token)
+        if not known and request.path not in open_paths:
+            raise Unauthorized
 
 
 def _host() -> str:

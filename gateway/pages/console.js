@@ -13,6 +13,8 @@ const byId = (id) => document.getElementById(id);
 let shown = null; // the last document
 let skewMs = 0; // how far this clock is ahead of the gateway's
 let heardAt = 0;
+let listening = false; // whether the stream is open
+let token = sessionStorage.getItem("token"); // none is needed where the gateway has none
 
 // Words
 
@@ -267,7 +269,7 @@ function indented(json) {
 function drawLink() {
   const link = byId("link");
   const silent = heardAt && Date.now() - heardAt > SILENCE_MS;
-  const lost = events.readyState !== EventSource.OPEN || silent;
+  const lost = !listening || silent;
   link.dataset.state = lost ? (heardAt ? "lost" : "idle") : "live";
   const heard = new Date(heardAt);
   link.textContent = !lost ? "live" : heardAt ? `no word from the gateway for ${lasting(Date.now() - heardAt)}, since ${heard.toLocaleTimeString([], { hour12: false })}` : "connecting…";
@@ -284,26 +286,48 @@ function draw() {
   patch(byId("foot"), [
     h("span", {}, `gateway ${shown.gateway.version}, up ${lasting(now() - Date.parse(shown.gateway.startedAt))}`),
     h("span", {}, "answers as a client on that machine gets them that sends no key"),
-    h("a", { href: "api/services" }, "as JSON"),
-    h("a", { href: "metrics" }, "metrics"),
+    !token && h("a", { href: "api/services" }, "as JSON"), // a link sends no token
+    !token && h("a", { href: "metrics" }, "metrics"),
   ]);
 }
 
-let events;
-function connect() {
-  events = new EventSource("api/events");
-  events.addEventListener("services", (event) => {
-    shown = JSON.parse(event.data);
-    heardAt = Date.now();
-    skewMs = heardAt - Date.parse(shown.time);
-    draw();
-  });
-  events.addEventListener("error", () => {
-    drawLink();
-    // After an answer that is no stream a browser does not try again by itself.
-    if (events.readyState === EventSource.CLOSED) setTimeout(connect, 2000);
-  });
+// Not an EventSource: that could send no token.
+async function listen() {
+  const answer = await fetch("api/events", { cache: "no-store", headers: token ? { Authorization: `Bearer ${token}` } : {} });
+  if (answer.status === 401) return ask();
+  if (!answer.ok) return again();
+  listening = true;
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  for (let text = ""; ; ) {
+    const { value, done } = await reader.read();
+    if (done) return again();
+    const events = (text + value).split("\n\n");
+    text = events.pop();
+    events.forEach(hear);
+  }
 }
+
+function hear(event) {
+  const data = event.split("\n").find((line) => line.startsWith("data: "));
+  if (!data) return;
+  shown = JSON.parse(data.slice(6));
+  heardAt = Date.now();
+  skewMs = heardAt - Date.parse(shown.time);
+  draw();
+}
+
+function again() {
+  listening = false;
+  drawLink();
+  setTimeout(connect, 1000);
+}
+
+function ask() {
+  byId("wrong").textContent = token ? "That is not the token." : "";
+  byId("asking").showModal();
+}
+
+const connect = () => listen().catch(again);
 
 async function copy(button) {
   try {
@@ -327,6 +351,13 @@ document.addEventListener("click", (event) => {
   if (button?.dataset.copy) copy(button);
   const link = event.target.closest("a.tile");
   if (link) byId(link.dataset.backend).open = true;
+});
+byId("ask").addEventListener("submit", (event) => {
+  event.preventDefault();
+  token = byId("token").value;
+  sessionStorage.setItem("token", token);
+  byId("asking").close();
+  connect();
 });
 byId("theme").addEventListener("click", () => {
   const next = THEMES[(THEMES.indexOf(document.documentElement.dataset.theme ?? "auto") + 1) % THEMES.length];

@@ -157,6 +157,44 @@ def test_certificates_are_given_to_both_sides_and_to_the_health_checks(render):
         assert test["volumes"][0]["name"] == "tls"
 
 
+def test_rest_ports_with_a_certificate_are_probed_called_and_scraped_by_tls(render):
+    own = {
+        "ports": ["media", "operator"],
+        "certManager": {"enabled": True, "issuerRef": {"name": "public"}, "dnsNames": ["gateway.example.org"]},
+    }
+    monitor = {"enabled": True, "authorization": {"credentials": {"name": "operators", "key": "token"}}}
+    rendered = render({"gateway": {"tls": own}, "monitoring": {"serviceMonitor": monitor}})
+    told = rendered.variables("gateway")
+    assert told["PULSEGATE_GATEWAY_MEDIA_TLS_CERTIFICATE"] == "/etc/pulsegate-rest-tls/tls.crt"
+    assert told["PULSEGATE_GATEWAY_OPERATOR_TLS_KEY"] == "/etc/pulsegate-rest-tls/tls.key"
+    assert "PULSEGATE_GATEWAY_CONVERTER_TLS_KEY" not in told
+    (volume,) = [one for one in pod(rendered, "gateway")["volumes"] if one["name"] == "rest-tls"]
+    certificate = rendered.one("Certificate", "pg-pulsegate-gateway-rest")["spec"]
+    assert volume["secret"]["secretName"] == certificate["secretName"] == "pg-pulsegate-gateway-rest-tls"
+    assert certificate["dnsNames"] == ["gateway.example.org"]
+    container = rendered.container("gateway")
+    assert {container[f"{kind}Probe"]["httpGet"]["scheme"] for kind in ("startup", "liveness", "readiness")} == {
+        "HTTPS"
+    }
+    service = rendered.one("Service", "pg-pulsegate-gateway")["spec"]["ports"]
+    schemes = {port["name"]: port["appProtocol"] for port in service}
+    assert schemes == {"converter": "http", "media": "https", "llmproxy": "http", "operator": "https"}
+    endpoints = {one["port"]: one for one in rendered.all("ServiceMonitor")[0]["spec"]["endpoints"]}
+    assert endpoints["operator"]["scheme"] == "https"
+    assert endpoints["operator"]["authorization"]["credentials"]["name"] == "operators"
+    assert endpoints["metrics"].keys().isdisjoint({"scheme", "authorization"})
+    (asking,) = [one for one in rendered.all("Pod") if one["metadata"]["name"].endswith("gateway-test")]
+    assert asking["spec"]["containers"][0]["args"] == ["https://pg-pulsegate-gateway:8080/readyz"]
+    assert "--insecure" in asking["spec"]["containers"][0]["command"]
+
+
+def test_without_certificates_nothing_of_the_rest_ports_speaks_tls(render):
+    rendered = render()
+    assert [one["name"] for one in pod(rendered, "gateway")["volumes"]] == ["tmp"]
+    assert "scheme" not in rendered.container("gateway")["readinessProbe"]["httpGet"]
+    assert {one["appProtocol"] for one in rendered.one("Service", "pg-pulsegate-gateway")["spec"]["ports"]} == {"http"}
+
+
 def test_custom_probes_are_used_as_they_are(render):
     rendered = render({}, CI["custom-probes"])
     assert rendered.container("converter")["livenessProbe"] == {"tcpSocket": {"port": 10000}}

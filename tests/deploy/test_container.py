@@ -38,13 +38,15 @@ def test_a_target_is_no_listener():
 
 def test_a_backends_health_check_asks_the_port_it_listens_on(tmp_path):
     container.write("media", tmp_path)
-    assert (tmp_path / "health").read_text() == "#!/bin/sh\nexec pulsegate healthcheck -addr=localhost:50052\n"
+    assert (tmp_path / "health").read_text() == "#!/bin/sh\npulsegate healthcheck -addr=localhost:50052\n"
     assert (tmp_path / "health").stat().st_mode & 0o111
 
 
 def test_the_gateways_health_check_asks_whether_it_is_ready(tmp_path):
     container.write("gateway", tmp_path)
-    assert (tmp_path / "health").read_text().endswith(" http://localhost:8080/readyz\n")
+    plain, encrypted = (tmp_path / "health").read_text().removeprefix("#!/bin/sh\n").split("||")
+    assert plain.split()[-1] == "http://localhost:8080/readyz"
+    assert encrypted.split()[-2:] == ["--insecure", "https://localhost:8080/readyz"]
 
 
 def test_what_an_image_needs_besides_python_is_said_in_one_place():

@@ -10,7 +10,7 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import async_playwright, expect
 
-from tests.e2e.system import BACKENDS, request
+from tests.e2e.system import BACKENDS, START_SECONDS, request, wait_for
 
 SEEN_MS = 2000  # a killed process shows within one second, and on a page within one more
 BACK_MS = 3000  # it is back within two, and on a page within one more
@@ -19,7 +19,7 @@ PHONE = {"width": 390, "height": 844}
 
 
 @asynccontextmanager
-async def browsing(system, path="/", **options):
+async def browsing(system, path="/", enter=None, **options):
     """Open a page; whatever it complains of, and whatever it loads from elsewhere, fails the test."""
     program = shutil.which("chromium") or shutil.which("google-chrome")
     if program is None and not os.environ.get("CI"):
@@ -37,6 +37,8 @@ async def browsing(system, path="/", **options):
             lambda one: complaints.append(one.url) if not one.url.startswith(system.url("operator")) else None,
         )
         await page.goto(system.url("operator", path))
+        if enter:
+            await enter(page)
         await expect(page.locator(".tile")).to_have_count(len(BACKENDS), timeout=PATIENCE_MS)
         page.complaints = complaints
         yield page
@@ -182,3 +184,25 @@ async def test_nothing_keeps_a_screen_reader_or_a_weak_eye_out(mended):
             await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
             found = (await Axe().run(page)).response["violations"]
             assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found] == []
+
+
+async def test_a_console_with_a_token_asks_for_it_once(own_system):
+    own_system.start("gateway", PULSEGATE_GATEWAY_OPERATOR_TOKEN="the token")
+    wait_for(lambda: own_system.started("gateway"), START_SECONDS, "the gateway to listen")
+
+    async def enter(page):
+        field = page.get_by_label("token")
+        await field.fill("a guess")
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_role("alert")).to_have_text("That is not the token.")
+        await field.fill("the token")
+        await page.keyboard.press("Enter")
+
+    async with browsing(own_system, enter=enter) as page:
+        await expect(page.locator("#link")).to_have_text("live")
+        await expect(page.locator("#asking")).not_to_be_visible()
+        await page.reload()
+        await expect(page.locator("#link")).to_have_text("live")
+        await expect(page.locator("#asking")).not_to_be_visible()
+        assert all("401" in complaint for complaint in page.complaints)
+        page.complaints.clear()

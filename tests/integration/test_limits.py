@@ -14,10 +14,11 @@ from gateway.app import create_app
 from gateway.bridge import Bridge
 from gateway.facades.converter.errors import error_response
 from gateway.front import Front, Site
-from gateway.limits import STANDING_ROOM, Limits, Usage
+from gateway.limits import Limits
 from gateway.listeners import Listeners, bind
 from gateway.metrics import Metrics
 from gateway.snapshots import Snapshots
+from gateway.usage import STANDING_ROOM, Usage
 
 PROBE = b"GET /api/status HTTP/1.1\r\nHost: any\r\n\r\n"
 OTHER = b"GET /api/other HTTP/1.1\r\nHost: any\r\n\r\n"

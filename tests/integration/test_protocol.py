@@ -9,10 +9,10 @@ from prometheus_client import CollectorRegistry
 from gateway.app import create_app
 from gateway.bridge import Bridge
 from gateway.front import Front, Site
-from gateway.limits import Usage
 from gateway.listeners import Listeners, bind
 from gateway.metrics import Metrics
 from gateway.snapshots import Snapshots
+from gateway.usage import Usage
 
 GET = b"GET /api/status HTTP/1.1\r\nHost: any\r\n\r\n"
 OTHER = b"GET /other HTTP/1.1\r\nHost: any\r\n\r\n"

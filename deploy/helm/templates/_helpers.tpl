@@ -101,6 +101,9 @@ annotations:
 {{- end }}
 {{- if and (eq $v.probes.mode "http") (not .gateway) }}{{ fail (printf "backends.%s.probes.mode: a backend has no HTTP listener to probe" .name) }}{{ end }}
 {{- if and (has $v.probes.mode (list "grpc" "exec")) .gateway }}{{ fail "gateway.probes.mode: the gateway has no gRPC listener to probe" }}{{ end }}
+{{- if .gateway }}
+{{- range $v.tls.ports }}{{ include "pulsegate.requireFacade" (dict "root" $.root "facade" . "where" "gateway.tls.ports") }}{{ end }}
+{{- end }}
 {{- if not (or $v.rollout.maxSurge $v.rollout.maxUnavailable) }}{{ fail (printf "%s.rollout: maxSurge and maxUnavailable cannot both be 0" .name) }}{{ end }}
 {{- with $v.autoscaling }}
 {{- if and .enabled (gt (int .minReplicas) (int .maxReplicas)) }}{{ fail (printf "%s.autoscaling: minReplicas %v is more than maxReplicas %v" $.name .minReplicas .maxReplicas) }}{{ end }}
@@ -124,6 +127,15 @@ annotations:
 
 {{- define "pulsegate.tlsSecret" -}}
 {{ get .root.Values.tls.secrets .name | default (printf "%s-tls" (include "pulsegate.processName" .)) }}
+{{- end }}
+
+{{/* How a listener of the gateway is called; takes process and port. */}}
+{{- define "pulsegate.scheme" -}}
+{{ if has .port .process.values.tls.ports }}https{{ else }}http{{ end }}
+{{- end }}
+
+{{- define "pulsegate.restTlsSecret" -}}
+{{ .values.tls.secret | default (printf "%s-rest-tls" (include "pulsegate.processName" .)) }}
 {{- end }}
 
 {{/* The name in a process's certificate. */}}

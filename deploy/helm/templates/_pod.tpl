@@ -15,6 +15,10 @@
 {{- if .process.gateway }}
 {{- $_ := set .into (printf "%s_HOST" $prefix) "0.0.0.0" }}
 {{- range $facade, $port := $v.ports }}{{ $_ := set $.into (printf "%s_%s_PORT" $prefix (upper $facade | replace "-" "_")) (toString $port) }}{{ end }}
+{{- range $v.tls.ports }}
+{{- $_ := set $.into (printf "%s_%s_TLS_CERTIFICATE" $prefix (upper . | replace "-" "_")) "/etc/pulsegate-rest-tls/tls.crt" }}
+{{- $_ := set $.into (printf "%s_%s_TLS_KEY" $prefix (upper . | replace "-" "_")) "/etc/pulsegate-rest-tls/tls.key" }}
+{{- end }}
 {{- range $name, $backend := .process.root.Values.backends }}
 {{- if ne $backend.enabled false }}
 {{- $_ := set $.into (printf "%s_%s_TARGET" $prefix (upper $name | replace "-" "_")) (include "pulsegate.target" (dict "root" $.process.root "name" $name "port" $backend.grpcPort)) }}
@@ -60,6 +64,9 @@ exec:
 httpGet:
   path: {{ $probe.path }}
   port: {{ $probe.port }}
+  {{- if has $probe.port $v.tls.ports }}
+  scheme: HTTPS
+  {{- end }}
 {{- end }}
 periodSeconds: {{ $probe.periodSeconds }}
 timeoutSeconds: {{ $probe.timeoutSeconds }}
@@ -267,6 +274,9 @@ spec:
         {{- if .root.Values.tls.enabled }}
         - {name: tls, mountPath: /etc/pulsegate-tls, readOnly: true}
         {{- end }}
+        {{- if and .gateway $v.tls.ports }}
+        - {name: rest-tls, mountPath: /etc/pulsegate-rest-tls, readOnly: true}
+        {{- end }}
         {{- if $v.settings }}
         - {name: settings, mountPath: /etc/pulsegate, readOnly: true}
         {{- end }}
@@ -291,6 +301,10 @@ spec:
     {{- if .root.Values.tls.enabled }}
     - name: tls
       secret: {secretName: {{ include "pulsegate.tlsSecret" . }}}
+    {{- end }}
+    {{- if and .gateway $v.tls.ports }}
+    - name: rest-tls
+      secret: {secretName: {{ include "pulsegate.restTlsSecret" . }}}
     {{- end }}
     {{- if $v.settings }}
     - name: settings

@@ -29,7 +29,7 @@ def add_routes(converter: Blueprint, backend: Backend[Any]) -> None:
             abort(404)
         response = send_from_directory(FOLDER, name, mimetype=TYPES[name])
         response.headers["Content-Security-Policy"] = POLICY
-        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["Referrer-Policy"] = "no-referrer"
         return response
 
     @converter.get("/api/v1/openapi.json")

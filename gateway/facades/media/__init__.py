@@ -15,7 +15,10 @@ from gen.media.v1 import media_pb2 as messages
 from gen.media.v1 import media_pb2_grpc as rpc
 
 BUNDLED_PAGE = Path(__file__).parent / "page"
-PAGE_POLICY = "default-src 'self'; img-src 'self' data:"
+PAGE_POLICY = (
+    "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; "
+    "frame-ancestors 'self'"
+)
 
 
 def create_blueprint(backend: Backend[Any], settings: GatewaySettings) -> Blueprint:
@@ -24,6 +27,8 @@ def create_blueprint(backend: Backend[Any], settings: GatewaySettings) -> Bluepr
     token = settings.media_token.get_secret_value().encode()
     root = Path(settings.media_web_root).absolute() if settings.media_web_root else BUNDLED_PAGE
 
+    files = settings.tls("media")
+
     def listener() -> Listener:
         host, port = settings.listener("media")
         return Listener(
@@ -31,6 +36,7 @@ def create_blueprint(backend: Backend[Any], settings: GatewaySettings) -> Bluepr
             port or int(request.environ["SERVER_PORT"]),
             settings.media_web_root or str(BUNDLED_PAGE),
             has_page=(root / "index.html").is_file(),
+            certificate=str(files.certificate) if files else "",
         )
 
     access.guard(media, token)
@@ -46,6 +52,7 @@ def create_blueprint(backend: Backend[Any], settings: GatewaySettings) -> Bluepr
         response = send_from_directory(root, name)
         if root is BUNDLED_PAGE:
             response.headers["Content-Security-Policy"] = PAGE_POLICY
+            response.headers["Referrer-Policy"] = "no-referrer"
         return response
 
     return media

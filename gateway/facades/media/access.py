@@ -17,7 +17,6 @@ def guard(media: Blueprint, token: bytes) -> None:
 
     @media.after_app_request
     def harden(response: Response) -> Response:
-        response.headers["X-Content-Type-Options"] = "nosniff"
         if request.path.startswith("/api/") or protected(request.path):
             response.headers["Cache-Control"] = "no-store"
         if token and signalling(request.path):

@@ -25,11 +25,23 @@ class Listener:
     port: int
     web_root: str
     has_page: bool
+    certificate: str = ""
 
     @property
     def document(self) -> Json:
         """The ``http`` block."""
-        return {"host": self.host, "port": self.port, "scheme": "http", "tls": False}
+        return {"host": self.host, "port": self.port, "scheme": self.scheme, "tls": bool(self.certificate)}
+
+    @property
+    def scheme(self) -> str:
+        """How the listener is called."""
+        return "https" if self.certificate else "http"
+
+    @property
+    def tls(self) -> Json:
+        """The ``tls`` block."""
+        encrypted = bool(self.certificate)
+        return {"configured": encrypted, "enabled": encrypted, "certFile": _last(self.certificate)}
 
 
 def health(version: str) -> Json:
@@ -56,7 +68,7 @@ def ready(statuses: Sequence[Message], serving: bool, listener: Listener, now: f
         "source": _source(status),
         "http": listener.document,
         "turn": _turn(status),
-        "tls": {"configured": False, "enabled": False, "certFile": ""},
+        "tls": listener.tls,
         "web": {"root": _last(listener.web_root)},
         "config": _config_file(status),
     }
@@ -95,7 +107,7 @@ def config(answer: Message, status: Message, listener: Listener, version: str) -
         "product": PRODUCT,
         "service": SERVICE,
         "version": version,
-        "http": {"host": listener.host, "scheme": "http", "tls": False},
+        "http": {"host": listener.host, "scheme": listener.scheme, "tls": bool(listener.certificate)},
         "turn": {
             "enabled": answer.turn.enabled,
             "host": answer.turn.host,
@@ -126,7 +138,7 @@ def unreachable_ready(listener: Listener, version: str) -> Json:
         "source": {"value": "", "kind": "none", "remote": False},
         "http": listener.document,
         "turn": {"enabled": False, "host": "", "port": 0, "externalIp": "", "localRelay": False},
-        "tls": {"configured": False, "enabled": False, "certFile": ""},
+        "tls": listener.tls,
         "web": {"root": _last(listener.web_root)},
         "config": {"path": "", "exists": False, "valid": False},
     }
@@ -164,7 +176,7 @@ def _checks(status: Message, serving: bool, listener: Listener) -> list[Check]:
         _web_root(listener),
         _ports(listener, status.turn),
         *told[place:behind],
-        _check("tls", "pass", "Direct TLS disabled; serving HTTP/WS on the primary port"),
+        _tls(listener),
         *told[behind:],
     ]
     if not serving and all(check["result"] != "fail" for check in checks):
@@ -178,6 +190,12 @@ def _web_root(listener: Listener) -> Check:
     if listener.has_page:
         return _check("web_root", "pass", f"Found bundled web UI at {index}")
     return _check("web_root", "fail", f"Missing bundled web UI at {index}")
+
+
+def _tls(listener: Listener) -> Check:
+    if listener.certificate:
+        return _check("tls", "pass", f"HTTPS/WSS enabled with certificate {listener.certificate}")
+    return _check("tls", "pass", "Direct TLS disabled; serving HTTP/WS on the primary port")
 
 
 def _ports(listener: Listener, turn: Message) -> Check:

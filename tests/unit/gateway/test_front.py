@@ -9,10 +9,10 @@ from prometheus_client import CollectorRegistry
 from gateway.app import create_app
 from gateway.bridge import Bridge
 from gateway.front import Front, Site
-from gateway.limits import Usage
 from gateway.metrics import Metrics
 from gateway.peer import is_loopback
 from gateway.snapshots import Snapshots
+from gateway.usage import Usage
 
 THING, OPERATOR = 5000, 8080
 

@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 import pytest
 from prometheus_client import CollectorRegistry
 
-from gateway.limits import Usage
 from gateway.metrics import Backends, Metrics
 from gateway.monitor import Picture, Replica, Word
 from gateway.snapshots import Snapshots
+from gateway.usage import Usage
 
 MOMENT = datetime(2026, 1, 2, tzinfo=UTC)
 

@@ -51,7 +51,7 @@ def facade_of(name):
     return app
 
 
-def client(*pictures, draining=False, listener=("127.0.0.1", 5000)):
+def client(*pictures, draining=False, listener=("127.0.0.1", 5000), scheme="http", **access):
     history = History()
     exposed = []
     for picture in pictures:
@@ -62,6 +62,7 @@ def client(*pictures, draining=False, listener=("127.0.0.1", 5000)):
                 name,
                 f"{name}.v1.Service",
                 "the-target",
+                scheme,
                 listener,
                 ["/api/status"],
                 facade_of(name),
@@ -69,7 +70,7 @@ def client(*pictures, draining=False, listener=("127.0.0.1", 5000)):
             )
         )
     overview = Overview(Pictures(*pictures), history, exposed, lambda name: (len(name), 1), "9.9", MOMENT)
-    blueprint = operator.create_blueprint(overview, lambda: draining, lambda: iter([7]))
+    blueprint = operator.create_blueprint(overview, lambda: draining, lambda: iter([7]), **access)
     return create_app("operator", blueprint, operator.error_response, 1000).test_client()
 
 
@@ -253,3 +254,33 @@ def test_every_file_of_the_console_is_served_and_asked_for_again_only_when_it_ch
         assert (first.status_code, first.headers["X-Content-Type-Options"]) == (200, "nosniff")
         again = http.get(path, headers={"If-None-Match": first.headers["ETag"]})
         assert (again.status_code, again.data) == (304, b"")
+
+
+def test_an_encrypted_facade_is_named_so():
+    document = client(Picture("thing", (replica(),)), scheme="https").get("/api/services").json
+    assert document["backends"][0]["url"] == "https://127.0.0.1:5000"
+
+
+@pytest.mark.parametrize("path", ["/api/services", "/api/services?service=thing", "/api/events", "/metrics", "/none"])
+def test_with_a_token_only_who_sends_it_is_told_anything(path):
+    http = client(Picture("thing", (replica(judged=True),)), token=b"secret")
+    for headers in (
+        {},
+        {"Authorization": "Bearer wrong"},
+        {"Authorization": "secret"},
+        {"Authorization": "Basic secret"},
+    ):
+        answer = http.get(path, headers=headers)
+        assert (answer.status_code, answer.json) == (401, {"error": "Unauthorized"})
+        assert answer.headers["WWW-Authenticate"] == "Bearer"
+    assert http.get(path, headers={"Authorization": "bearer secret"}).status_code != 401
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/", "/console.js"])
+def test_probes_and_the_empty_page_need_no_token(path):
+    assert client(Picture("thing", (replica(judged=True),)), token=b"secret").get(path).status_code == 200
+
+
+def test_metrics_may_be_left_open():
+    http = client(Picture("thing", (replica(),)), token=b"secret", open_metrics=True)
+    assert (http.get("/metrics").status_code, http.get("/api/services").status_code) == (200, 401)

@@ -20,11 +20,11 @@ from gateway.backend import Backend
 from gateway.bridge import Bridge
 from gateway.facades.llmproxy import FACADE
 from gateway.front import Front, Site
-from gateway.limits import Usage
 from gateway.metrics import Metrics
 from gateway.monitor import Monitor, Watched
 from gateway.settings import GatewaySettings
 from gateway.snapshots import Snapshots
+from gateway.usage import Usage
 from gen.llmproxy.v1 import llmproxy_pb2, llmproxy_pb2_grpc
 from runtime.health import Health, HealthServicer
 from runtime.server import SERVER_OPTIONS

@@ -2,7 +2,8 @@ import ipaddress
 
 import pytest
 
-from gateway.limits import MOST_REMEMBERED_CLIENTS, Limits, Usage
+from gateway.limits import Limits
+from gateway.usage import MOST_REMEMBERED_CLIENTS, Usage
 
 PROXY = ipaddress.ip_network("10.0.0.0/8")
 
