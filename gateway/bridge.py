@@ -32,6 +32,9 @@ SLOWEST_BYTES_PER_SECOND = 10_000
 # After an answer to a body that was not read, so that the client, still sending, reads the answer before the end.
 LINGER_SECONDS = 1.0
 
+# Up to here an answer of known length is put together and sent at once.
+WHOLE_BYTES = 256 * 1024
+
 _BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
 
 
@@ -184,10 +187,10 @@ class _Answer:
         self._headers: list[tuple[bytes, bytes]] = []
 
     def run(self) -> None:
-        """Call the application; an answer of known length goes out whole, any other one chunk by chunk."""
+        """Call the application; an answer that is known to be small goes out whole, any other one chunk by chunk."""
         chunks = self._application(self._environ, self._start_response)
         try:
-            if any(name == b"content-length" for name, _ in self._headers):
+            if any(name == b"content-length" and int(value) <= WHOLE_BYTES for name, value in self._headers):
                 wait(self._send_whole(b"".join(chunks)), self._loop)
                 return
             started = False

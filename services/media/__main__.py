@@ -4,9 +4,10 @@ import asyncio
 import logging
 import sys
 from collections.abc import Coroutine
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import grpc
 import uvloop
@@ -18,13 +19,17 @@ from runtime.server import serve
 from runtime.settings import FILE_EXIT, load
 from runtime.status import StatusFeed
 from services.media import compat, config_file, metrics, turn
+from services.media.artifacts import Artifacts
 from services.media.config_file import ConfigFile, ConfigInvalid
 from services.media.origin import Origin
-from services.media.peers import Limits, Peers
+from services.media.peers import Full, Limits, Peers, UnknownPeer
+from services.media.recording.folder import Keep, NoRoom, RecordFolder
+from services.media.recording.recorder import Publisher
+from services.media.recording.recordings import Recordings
 from services.media.servicer import MediaServicer
 from services.media.settings import MediaSettings
 from services.media.sources import OLDEST_LIVE_SECONDS, Encoding, SourceLost, SourceMissing, must_open
-from services.media.status import SOURCE, TURN, StatusBook
+from services.media.status import RECORD_DIR, SOURCE, TURN, Activity, StatusBook
 from services.media.stream import Stream
 from services.media.streams import Streams
 from services.media.wire import can_segment
@@ -39,6 +44,7 @@ class Parts:
     """What the media process is made of, running."""
 
     streams: Streams
+    recordings: Recordings
     peers: Peers
     health: Health
     book: StatusBook
@@ -75,13 +81,23 @@ async def assemble(settings: MediaSettings, stack: AsyncExitStack, file: ConfigF
         await start(stack, stream.run(), f"stream {name}")
     streams = Streams(settings.mode, fed)
     stack.push_async_callback(streams.close)
-    health = Health(SERVICE, _probes(settings, fed, streams))
-    if settings.turn == "auto":
-        await start(stack, _look_for_turn(settings, health), "look-out for TURN")
 
     def on_change() -> None:
         feed.changed()
 
+    async def hang_up(publisher: Publisher) -> None:
+        with suppress(UnknownPeer):
+            await peers.close(publisher.publisher)
+
+    recordings = Recordings(_record_folder(settings), on_change, hang_up)
+    stack.push_async_callback(recordings.close)
+    health = Health(SERVICE, _probes(settings, fed, streams, recordings))
+    if settings.mode == "record":
+        streams.may_publish.append(lambda: _must_serve(health, RECORD_DIR))
+        streams.on_publisher.append(recordings.record)
+        await start(stack, recordings.keep_house(), "housekeeping of recordings")
+    if settings.turn == "auto":
+        await start(stack, _look_for_turn(settings, health), "look-out for TURN")
     peers = Peers(
         streams,
         fan_out,
@@ -90,11 +106,12 @@ async def assemble(settings: MediaSettings, stack: AsyncExitStack, file: ConfigF
     )
     await start(stack, peers.watch(), "peers")
     stack.push_async_callback(peers.close_all)
-    book = StatusBook(settings, file, health, peers, streams)
+    book = StatusBook(settings, file, health, Activity(peers, streams, recordings))
     feed = StatusFeed(book.build)
     health.on_change(feed.changed)
-    servicer = MediaServicer(settings, peers, book, feed)  # type: ignore[abstract]  # the rest is UNIMPLEMENTED
-    return Parts(streams, peers, health, book, feed, servicer)
+    artifacts = Artifacts({"": Path(settings.record_dir)})
+    servicer = MediaServicer(settings, peers, book, feed, artifacts)  # type: ignore[abstract]  # the rest is UNIMPLEMENTED
+    return Parts(streams, recordings, peers, health, book, feed, servicer)
 
 
 async def choose_fan_out(wanted: str) -> str:
@@ -127,8 +144,15 @@ def _fed_streams(settings: MediaSettings) -> dict[str, Stream]:
     return {settings.stream: Stream(origin, encoding, loop_file=settings.loop)}
 
 
-def _probes(settings: MediaSettings, fed: dict[str, Stream], streams: Streams) -> list[Probe]:
+def _record_folder(settings: MediaSettings) -> RecordFolder:
+    keep = Keep(settings.record_quota_bytes, settings.record_keep_seconds, settings.record_free_bytes)
+    return RecordFolder(Path(settings.record_dir), keep)
+
+
+def _probes(settings: MediaSettings, fed: dict[str, Stream], streams: Streams, recordings: Recordings) -> list[Probe]:
     probes = []
+    if settings.mode == "record":
+        probes.append(Probe(RECORD_DIR, recordings.check, interval_seconds=0.5))
     if settings.mode == "stream":
         checks = [stream.source.check for stream in fed.values()] or [_no_source]
         probes += [Probe(SOURCE, check, timeout_seconds=5.0) for check in checks]
@@ -160,6 +184,11 @@ async def _check_fed(streams: Streams) -> None:
     """Raise ``SourceLost`` while viewers wait for a publisher in vain."""
     if names := streams.starving(OLDEST_LIVE_SECONDS):
         raise SourceLost(f"viewers wait for a publisher of {', '.join(names[:3])}")
+
+
+def _must_serve(health: Health, component: str) -> None:
+    if not health.serving(component):
+        raise Full(f"no session can be taken while {component} does not serve")
 
 
 async def _no_source() -> None:
@@ -199,8 +228,11 @@ def configure(arguments: list[str]) -> tuple[MediaSettings, ConfigFile]:
 def _cannot_start(settings: MediaSettings) -> str:
     """Tell the check that fails and why; empty when the process can do what it is asked to."""
     if settings.mode == "record":
-        return "mode: this version does not record yet; it streams a source to viewers or relays publishers"
-    if settings.mode == "relay":
+        try:
+            _record_folder(settings).make()
+        except NoRoom as error:
+            return f"record_dir: {error}"
+    if settings.mode != "stream":
         return ""
     origin = Origin(settings.source)
     if origin.kind == "none":

@@ -1,5 +1,6 @@
 """gRPC edge of the peers and of the status document."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -8,7 +9,8 @@ import grpc
 
 from gen.media.v1 import media_pb2, media_pb2_grpc
 from runtime.status import StatusFeed
-from services.media import turn
+from services.media import reading, turn
+from services.media.artifacts import Artifact, Artifacts, OutsideFolder, UnknownArtifact
 from services.media.fragment import UnusableFragment
 from services.media.offer import NoCommonCodec, UnusableOffer
 from services.media.peer import Peer, RestartUnsupported, SetUpTimeout, State
@@ -30,6 +32,9 @@ _CODES = {
     UnknownPeer: grpc.StatusCode.NOT_FOUND,
     Full: grpc.StatusCode.RESOURCE_EXHAUSTED,
     SetUpTimeout: grpc.StatusCode.ABORTED,
+    UnknownArtifact: grpc.StatusCode.NOT_FOUND,
+    OutsideFolder: grpc.StatusCode.PERMISSION_DENIED,
+    reading.BeyondEnd: grpc.StatusCode.OUT_OF_RANGE,
 }
 _STATES = {
     State.CONNECTING: media_pb2.Session.STATE_CONNECTING,
@@ -48,11 +53,13 @@ class MediaServicer(media_pb2_grpc.MediaServiceServicer):
         peers: Peers,
         book: StatusBook,
         feed: StatusFeed[media_pb2.MediaStatus],
+        artifacts: Artifacts,
     ) -> None:
         self._settings = settings
         self._peers = peers
         self._book = book
         self._feed = feed
+        self._artifacts = artifacts
 
     async def Publish(self, request: media_pb2.PublishRequest, context: Context) -> media_pb2.PublishResponse:
         """Answer a publisher's offer."""
@@ -95,6 +102,31 @@ class MediaServicer(media_pb2_grpc.MediaServiceServicer):
     ) -> media_pb2.ListSessionsResponse:
         """List the sessions, oldest first."""
         return media_pb2.ListSessionsResponse(sessions=[_session(peer) for peer in self._peers.listed()])
+
+    async def ListRecordings(
+        self,
+        request: media_pb2.ListRecordingsRequest,  # noqa: ARG002
+        context: Context,  # noqa: ARG002
+    ) -> media_pb2.ListRecordingsResponse:
+        """List recordings, snapshots and clips, newest first."""
+        listed = await asyncio.to_thread(self._artifacts.listed)
+        return media_pb2.ListRecordingsResponse(recordings=[_recording(artifact) for artifact in listed])
+
+    async def ReadArtifact(
+        self, request: media_pb2.ReadArtifactRequest, context: Context
+    ) -> AsyncIterator[media_pb2.ReadArtifactResponse]:
+        """Tell the facts of a file, then its bytes."""
+        pieces = reading.read(
+            self._artifacts, request.name, request.offset, request.length, info_only=request.info_only
+        )
+        try:
+            async for piece in pieces:
+                if isinstance(piece, Artifact):
+                    yield media_pb2.ReadArtifactResponse(info=_info(piece))
+                else:
+                    yield media_pb2.ReadArtifactResponse(data=piece)
+        except (UnknownArtifact, OutsideFolder, reading.BeyondEnd) as error:
+            await context.abort(_CODES[type(error)], str(error))
 
     async def GetReadiness(
         self,
@@ -151,3 +183,17 @@ def _session(peer: Peer) -> media_pb2.Session:
     )
     session.started_at.FromDatetime(peer.started_at)
     return session
+
+
+def _recording(artifact: Artifact) -> media_pb2.Recording:
+    recording = media_pb2.Recording(name=artifact.name, size_bytes=artifact.size_bytes, active=artifact.active)
+    recording.modified_at.FromDatetime(artifact.modified_at)
+    return recording
+
+
+def _info(artifact: Artifact) -> media_pb2.ReadArtifactResponse.Info:
+    info = media_pb2.ReadArtifactResponse.Info(
+        size_bytes=artifact.size_bytes, media_type=artifact.media_type, etag=artifact.etag
+    )
+    info.modified_at.FromDatetime(artifact.modified_at)
+    return info

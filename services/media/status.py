@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 
@@ -14,6 +15,7 @@ from services.media import preflight, scrub
 from services.media.config_file import ConfigFile
 from services.media.origin import Origin
 from services.media.peers import Peers
+from services.media.recording.recordings import Recordings
 from services.media.settings import MediaSettings
 from services.media.streams import Streams
 
@@ -35,17 +37,25 @@ _RESULTS = {
 }
 
 
+@dataclass(frozen=True)
+class Activity:
+    """Whatever goes on in this process and is counted."""
+
+    peers: Peers
+    streams: Streams
+    recordings: Recordings
+
+
 class StatusBook:
     """Builds the status document from settings, health and peers; nothing in it ticks."""
 
-    def __init__(
-        self, settings: MediaSettings, file: ConfigFile, health: Health, peers: Peers, streams: Streams
-    ) -> None:
+    def __init__(self, settings: MediaSettings, file: ConfigFile, health: Health, activity: Activity) -> None:
         self._settings = settings
         self._file = file
         self._health = health
-        self._peers = peers
-        self._streams = streams
+        self._peers = activity.peers
+        self._streams = activity.streams
+        self._recordings = activity.recordings
         self._origin = Origin(settings.source)
         self._started_at = datetime.now(UTC)
         self._draining = False
@@ -110,6 +120,7 @@ class StatusBook:
                 as_object=settings.intelligence_as_object,
             ),
             relay=self._relay(),
+            recordings=media_pb2.Recordings(active=self._recordings.active, written=self._recordings.written),
             health=[_component(component) for component in self._health.report()],
         )
         document.started_at.FromDatetime(self._started_at)

@@ -54,11 +54,13 @@ class Streams:
     In stream mode there are those that a source feeds, and nobody publishes. In relay mode there is one for every
     name that somebody publishes or views, for as long as somebody does. In record mode everybody publishes and
     nobody views. Whoever wants to know of every publisher, such as a recorder, adds itself to ``on_publisher``; it is
-    called when the publisher is connected.
+    called when the publisher is connected. Whoever has a say in whether there may be one now adds itself to
+    ``may_publish``; it raises what says why not.
     """
 
     def __init__(self, mode: str, fed: Mapping[str, Stream]) -> None:
         self.on_publisher: list[Callable[[Inbound], None]] = []
+        self.may_publish: list[Callable[[], None]] = []
         self._mode = mode
         self._fed = fed
         self._relays: dict[str, tuple[Relay, asyncio.Task[None]]] = {}
@@ -75,10 +77,12 @@ class Streams:
         return self._fed[name].hub
 
     def check_publishable(self, name: str) -> None:
-        """Raise ``WrongMode`` or ``UnknownStream`` unless somebody may publish under a name."""
+        """Raise unless somebody may publish under a name now."""
         if self._mode == "stream":
             raise WrongMode("this server streams a source of its own and takes no publisher")
         _check_name(name)
+        for check in self.may_publish:
+            check()
 
     def begin(self, inbound: Inbound) -> None:
         """Take a publisher that is connected now."""

@@ -62,7 +62,7 @@ def test_every_route_of_the_table_exists(applications, port, method, path):
     concrete = re.sub(r"<[^>]+>", "x", path)
     endpoint, arguments = adapter.match(concrete, method=method)
     assert endpoint
-    assert set(arguments) <= {"category", "session_id"}
+    assert set(arguments) <= {"artifact", "category", "session_id"}
 
 
 @pytest.mark.parametrize("variable", re.findall(r"PULSEGATE_GATEWAY_[A-Z]+(?:_[A-Z]+)*", README))

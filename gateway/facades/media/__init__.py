@@ -7,7 +7,7 @@ from flask import Blueprint, Response, abort, request, send_from_directory
 
 from gateway.backend import Backend
 from gateway.facade import Facade
-from gateway.facades.media import access, reports, sessions
+from gateway.facades.media import access, artifacts, reports, sessions
 from gateway.facades.media.errors import error_response
 from gateway.facades.media.payloads import Listener
 from gateway.settings import GatewaySettings
@@ -42,6 +42,7 @@ def create_blueprint(backend: Backend[Any], settings: GatewaySettings) -> Bluepr
     access.guard(media, token)
     reports.add_routes(media, backend, listener)
     sessions.add_routes(media, backend, cross_origin=bool(token))
+    artifacts.add_routes(media, backend)
 
     @media.get("/")
     @media.get("/<path:name>")

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 PRODUCT, SERVICE = "icey", "icey-server"
 
@@ -91,6 +92,10 @@ def status(statuses: Sequence[Message], serving: bool, listener: Listener, now: 
         },
         "stream": {"source": first.source.value, "sourceKind": first.source.kind, "loop": first.loop},
         "record": {"dir": first.record_dir},
+        "recordings": {
+            "active": sum(one.recordings.active for one in statuses),
+            "written": sum(one.recordings.written for one in statuses),
+        },
         "intelligence": detail if intelligence.as_object else booleans,
         "host": listener.host,
         "port": listener.port,
@@ -119,6 +124,23 @@ def config(answer: Message, status: Message, listener: Listener, version: str) -
         "stun": {"urls": list(answer.stun_urls)},
         "source": _source(status),
         "peer": _peer(status),
+    }
+
+
+def artifacts(listed: Sequence[Message], root: str) -> Json:
+    """List files with the address of each; ``root`` is the prefix this façade is behind."""
+    return {
+        "status": "ok",
+        "artifacts": [
+            {
+                "name": one.name,
+                "url": f"{root}/artifacts/{quote(one.name)}",
+                "sizeBytes": one.size_bytes,
+                "modifiedAt": one.modified_at.ToJsonString(),
+                "active": one.active,
+            }
+            for one in listed
+        ],
     }
 
 
@@ -153,6 +175,7 @@ def unreachable_status(listener: Listener, version: str) -> Json:
         "sessions": {"active": 0, "total": 0, "peak": 0, "failed": 0},
         "stream": {"source": "", "sourceKind": "none", "loop": False},
         "record": {"dir": ""},
+        "recordings": {"active": 0, "written": 0},
         "intelligence": {"vision": False, "speech": False},
         "host": listener.host,
         "port": listener.port,

@@ -62,6 +62,6 @@ def _add_config(media: Blueprint, backend: Backend[Any], listener: Callable[[], 
     @media.route("/api/<path:path>", methods=ANY_METHOD, provide_automatic_options=False)
     def nothing(path: str) -> NoReturn:
         """Answer 404 whatever the method, but 405 where something else is at home."""
-        if path in {"health", "ready", "status", "config"}:
+        if path in {"artifacts", "config", "health", "ready", "status"}:
             raise MethodNotAllowed(["GET", "HEAD"])
         abort(404)

@@ -22,7 +22,7 @@ class NoRoom(Exception):
 
 
 @dataclass(frozen=True)
-class Limits:
+class Keep:
     """How much is kept, each 0 for no limit; ``least_free_bytes`` stay free on the disk."""
 
     quota_bytes: int = 0
@@ -36,9 +36,9 @@ class RecordFolder:
     A recording grows as ``<name>.mp4.part``, locked by who writes it, and gets its name when it is complete.
     """
 
-    def __init__(self, path: Path, limits: Limits) -> None:
+    def __init__(self, path: Path, keep: Keep) -> None:
         self.path = path
-        self._limits = limits
+        self._keep = keep
 
     def make(self) -> None:
         """Make the folder if it is not there; raises ``NoRoom``."""
@@ -57,14 +57,14 @@ class RecordFolder:
             raise NoRoom(f"{self.path}: Not a directory")
         if not os.access(self.path, os.W_OK | os.X_OK):
             raise NoRoom(f"{self.path} is not writable")
-        if disk.f_bavail * disk.f_frsize < self._limits.least_free_bytes:
-            raise NoRoom(f"less than {self._limits.least_free_bytes >> 20} MiB are free in {self.path}")
+        if disk.f_bavail * disk.f_frsize < self._keep.least_free_bytes:
+            raise NoRoom(f"less than {self._keep.least_free_bytes >> 20} MiB are free in {self.path}")
 
     def check_quota(self) -> None:
         """Raise ``NoRoom`` when what is being written alone fills the quota, so that nothing finished could go."""
         growing = sum(_size(path) for path in self.path.glob(f"*{GROWING}"))
-        if self._limits.quota_bytes and growing >= self._limits.quota_bytes:
-            raise NoRoom(f"the quota of {self._limits.quota_bytes >> 20} MiB is used up")
+        if self._keep.quota_bytes and growing >= self._keep.quota_bytes:
+            raise NoRoom(f"the quota of {self._keep.quota_bytes >> 20} MiB is used up")
 
     def begin(self, label: str) -> Path:
         """Choose where a new recording grows; the label is cut down to what is safe in a file name."""
@@ -97,8 +97,8 @@ class RecordFolder:
     def tidy(self) -> list[str]:
         """Delete finished recordings that are too old, then the oldest while there are too many; tell their names."""
         kept = sorted(((_modified(path), path) for path in self.path.glob(f"*{FINISHED}")), reverse=True)
-        oldest_wanted = time.time() - self._limits.keep_seconds if self._limits.keep_seconds else float("-inf")
-        room = self._limits.quota_bytes or float("inf")
+        oldest_wanted = time.time() - self._keep.keep_seconds if self._keep.keep_seconds else float("-inf")
+        room = self._keep.quota_bytes or float("inf")
         room -= sum(_size(path) for path in self.path.glob(f"*{GROWING}"))
         deleted = []
         for modified, path in kept:

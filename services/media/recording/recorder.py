@@ -5,8 +5,9 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from services.media.recording.folder import NoRoom, RecordFolder
 from services.media.recording.mp4 import Mp4, Unwritable
@@ -23,6 +24,37 @@ _CHECK_SECONDS = 1.0
 log = logging.getLogger(__name__)
 
 
+class Publisher(Protocol):
+    """What a recording needs of who publishes."""
+
+    @property
+    def publisher(self) -> str:
+        """Whole id of its session."""
+        ...
+
+    @property
+    def label(self) -> str:
+        """What its recordings are called after."""
+        ...
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """Tracks it may send."""
+        ...
+
+    def listen(self, listener: Callable[[Unit], None]) -> Callable[[], None]:
+        """Hand every unit to a listener; the result ends that."""
+        ...
+
+    def want_key(self) -> bool:
+        """Ask for a key frame."""
+        ...
+
+    def on_end(self, function: Callable[[], None]) -> None:
+        """Call a function once nothing comes any more."""
+        ...
+
+
 class Recorder:
     """Writes the units of one publisher to a new file of a folder.
 
@@ -33,22 +65,24 @@ class Recorder:
     def __init__(
         self,
         folder: RecordFolder,
-        label: str,
-        kinds: Collection[Kind],
-        want_key: Callable[[], object],
+        publisher: Publisher,
+        on_begin: Callable[[], None],
         key_seconds: float = KEY_SECONDS,
     ) -> None:
         self.name = ""
+        """Of the file as it is now; empty while there is none."""
         self.dropped_units = 0
         self.failure = ""
+        """Why it ended before the publisher did."""
         self._folder = folder
-        self._label = label
-        self._kinds = kinds
-        self._want_key = want_key
+        self._label = publisher.label
+        self._kinds = publisher.kinds
+        self._want_key = publisher.want_key
+        self._on_begin = on_begin
         self._key_seconds = key_seconds
         self._waiting: deque[Unit] = deque()
         self._pushed_bytes = self._taken_bytes = 0
-        self._needs_key = "video" in kinds
+        self._needs_key = "video" in self._kinds
         self._last_key = time.monotonic()
         self._mp4: Mp4 | None = None
         self._part: Path | None = None
@@ -122,6 +156,7 @@ class Recorder:
         self._begin = first.timestamp / CLOCK_RATES[first.kind]
         self.name = self._part.name
         log.info("recording begun", extra={"recording": self.name})
+        self._tell(self._on_begin)
         return mp4
 
     def _check_room(self) -> None:

@@ -6,7 +6,7 @@ import pytest
 from flask import Flask, Response, request
 
 from gateway import bridge
-from gateway.bridge import Bridge
+from gateway.bridge import WHOLE_BYTES, Bridge
 
 MAX_BODY = 1000
 
@@ -85,6 +85,26 @@ async def test_a_generator_streams_chunk_by_chunk():
 
     await Bridge(application(), MAX_BODY)(scope("GET", "/stream"), receive, send)
     assert [event.get("body") for event in sent[1:]] == [b"0\n", b"1\n", b"2\n", b""]
+
+
+async def test_a_large_answer_of_known_length_is_streamed_too_and_never_put_together():
+    pieces = WHOLE_BYTES // 1000 + 1
+    sent = []
+
+    def large(environ, start_response):
+        start_response("200 OK", [("Content-Length", str(1000 * pieces))])
+        return (bytes(1000) for _ in range(pieces))
+
+    async def send(event):
+        sent.append(event)
+
+    async def receive():
+        await asyncio.Event().wait()
+
+    await Bridge(large, MAX_BODY)(scope("GET", "/large"), receive, send)
+    assert sent[0]["headers"] == [(b"content-length", str(1000 * pieces).encode())]
+    assert max(len(event["body"]) for event in sent[1:]) == 1000
+    assert sum(len(event["body"]) for event in sent[1:]) == 1000 * pieces
 
 
 async def test_a_body_above_the_limit_is_refused_by_the_application_and_not_read():

@@ -63,6 +63,36 @@ def footage():
     return make
 
 
+class Publisher:
+    """Sends what a test pushes."""
+
+    def __init__(self, label="live", kinds=("video", "audio"), want_key=lambda: True):
+        self.publisher, self.label, self.kinds, self.want_key = "abc", label, kinds, want_key
+        self.listeners, self.endings = [], []
+
+    def listen(self, listener):
+        self.listeners.append(listener)
+        return lambda: self.listeners.remove(listener)
+
+    def on_end(self, function):
+        self.endings.append(function)
+
+    def push(self, units):
+        for unit in units:
+            for listener in self.listeners:
+                listener(unit)
+
+    def end(self):
+        for function in self.endings:
+            function()
+
+
+@pytest.fixture
+def publishing():
+    """Make publishers."""
+    return Publisher
+
+
 class Film:
     """What a player finds in a file."""
 

@@ -6,13 +6,15 @@ import pickle
 import signal
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
-from services.media.recording.folder import Limits, RecordFolder
+from services.media.recording.folder import Keep, RecordFolder
 from services.media.recording.recorder import Recorder
 
 
-async def main() -> None:
-    recorder = Recorder(RecordFolder(Path(sys.argv[1]), Limits()), "live", ("video", "audio"), lambda: None)
+async def main():
+    publisher = SimpleNamespace(publisher="abc", label="live", kinds=("video", "audio"), want_key=lambda: True)
+    recorder = Recorder(RecordFolder(Path(sys.argv[1]), Keep()), publisher, lambda: None)
     for unit in pickle.load(sys.stdin.buffer):
         recorder.push(unit)
     while recorder.waiting_bytes:

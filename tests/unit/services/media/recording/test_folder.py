@@ -3,14 +3,14 @@ import os
 
 import pytest
 
-from services.media.recording.folder import Limits, NoRoom, RecordFolder
+from services.media.recording.folder import Keep, NoRoom, RecordFolder
 from services.media.recording.mp4 import Mp4
 from services.media.unit import CLOCK_RATES
 
 
 @pytest.fixture
 def folder(tmp_path):
-    return lambda **limits: RecordFolder(tmp_path, Limits(**limits))
+    return lambda **limits: RecordFolder(tmp_path, Keep(**limits))
 
 
 def put(path, size, age_seconds=0.0):
@@ -28,7 +28,7 @@ def test_a_folder_that_can_be_written_has_room(folder):
 
 
 def test_a_folder_that_is_gone_has_none_until_it_is_back(tmp_path):
-    folder = RecordFolder(tmp_path / "recordings", Limits())
+    folder = RecordFolder(tmp_path / "recordings", Keep())
     with pytest.raises(NoRoom, match="No such file or directory"):
         folder.check()
     folder.make()
@@ -37,7 +37,7 @@ def test_a_folder_that_is_gone_has_none_until_it_is_back(tmp_path):
 
 def test_a_file_in_its_place_has_none(tmp_path):
     (tmp_path / "recordings").touch()
-    folder = RecordFolder(tmp_path / "recordings", Limits())
+    folder = RecordFolder(tmp_path / "recordings", Keep())
     with pytest.raises(NoRoom, match="Not a directory"):
         folder.check()
     with pytest.raises(NoRoom, match="cannot be made"):

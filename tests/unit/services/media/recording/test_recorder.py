@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from services.media.recording.folder import Limits, RecordFolder
+from services.media.recording.folder import Keep, RecordFolder
 from services.media.recording.recorder import KEY_SECONDS, MOST_WAITING_BYTES, Recorder
 
 BOTH = ("video", "audio")
@@ -18,12 +18,13 @@ ROOT = Path(__file__).parents[5]
 
 
 @pytest.fixture
-async def record(tmp_path):
+async def record(tmp_path, publishing):
     """Begin recordings; each is ended."""
     begun = []
 
-    def begin(label="live", kinds=BOTH, want_key=lambda: None, key_seconds=KEY_SECONDS, **limits):
-        begun.append(Recorder(RecordFolder(tmp_path, Limits(**limits)), label, kinds, want_key, key_seconds))
+    def begin(label="live", kinds=BOTH, want_key=lambda: None, key_seconds=KEY_SECONDS, **keep):
+        folder = RecordFolder(tmp_path, Keep(**keep))
+        begun.append(Recorder(folder, publishing(label, kinds, want_key), lambda: None, key_seconds))
         return begun[-1]
 
     yield begin
@@ -182,5 +183,5 @@ async def test_a_process_that_is_killed_loses_a_second_at_most(footage, film, tm
     found = film(part)
     assert found.times["video"][-1] >= 6 - 1 - 0.5  # half a second may wait to be interleaved
     assert found.shown == len(found.times["video"])
-    (whole,) = RecordFolder(tmp_path, Limits()).mend_all()
+    (whole,) = RecordFolder(tmp_path, Keep()).mend_all()
     assert film(whole).listed["video"] == found.shown

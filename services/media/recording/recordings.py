@@ -1,0 +1,82 @@
+"""Every recording of this process: one for each publisher, counted, in a folder that is looked after."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from services.media.recording.folder import RecordFolder
+from services.media.recording.recorder import Publisher, Recorder
+
+_HOUSEKEEPING_SECONDS = 30.0
+
+log = logging.getLogger(__name__)
+
+
+class Recordings:
+    """Records publishers; ``close`` completes every file.
+
+    ``on_change`` is called whenever a file has begun or ended, ``on_loss`` with a publisher whose recording ended
+    before it did.
+    """
+
+    def __init__(
+        self,
+        folder: RecordFolder,
+        on_change: Callable[[], None],
+        on_loss: Callable[[Publisher], Awaitable[None]],
+    ) -> None:
+        self.written = 0
+        """Files completed since the start."""
+        self._folder = folder
+        self._on_change = on_change
+        self._on_loss = on_loss
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._recorders: set[Recorder] = set()
+        self._look: asyncio.Future[None] | None = None
+
+    @property
+    def active(self) -> int:
+        """How many files are being written."""
+        return sum(bool(recorder.name) for recorder in self._recorders)
+
+    def record(self, publisher: Publisher) -> None:
+        """Record a publisher until it ends."""
+        recorder = Recorder(self._folder, publisher, self._on_change)
+        self._recorders.add(recorder)
+        task = asyncio.create_task(self._follow(recorder, publisher), name="recording")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def check(self) -> None:
+        """Raise unless recordings can be written now; a disk that hangs is asked no second time meanwhile."""
+        if self._look is None or self._look.done():
+            self._look = asyncio.ensure_future(asyncio.to_thread(self._folder.check))
+            self._look.add_done_callback(lambda look: look.cancelled() or look.exception())
+        await asyncio.shield(self._look)
+
+    async def keep_house(self) -> None:
+        """Mend what a crash left, and delete what is too old or too much, until cancelled."""
+        while True:
+            for path in await asyncio.to_thread(self._folder.mend_all):
+                log.info("recording mended", extra={"recording": path.name})
+            for name in await asyncio.to_thread(self._folder.tidy):
+                log.info("recording deleted", extra={"recording": name})
+            await asyncio.sleep(_HOUSEKEEPING_SECONDS)
+
+    async def close(self) -> None:
+        """Complete every file."""
+        for recorder in self._recorders:
+            recorder.stop()
+        await asyncio.gather(*self._tasks)
+
+    async def _follow(self, recorder: Recorder, publisher: Publisher) -> None:
+        stop_listening = publisher.listen(recorder.push)
+        publisher.on_end(recorder.stop)
+        await recorder.ended()
+        stop_listening()
+        self._recorders.discard(recorder)
+        if recorder.failure:
+            await self._on_loss(publisher)
+        else:
+            self.written += bool(recorder.name)
+        self._on_change()
