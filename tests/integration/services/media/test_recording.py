@@ -2,6 +2,7 @@
 
 import shutil
 
+import av
 import grpc
 import pytest
 
@@ -75,3 +76,89 @@ async def test_what_cannot_be_read_says_why(serving, tmp_path, name, offset, cod
             await read(server, name, offset=offset)
     assert refusal.value.code() == code
     assert str(tmp_path) not in refusal.value.details()
+
+
+async def names(server):
+    listed = await server.stub.ListRecordings(media_pb2.ListRecordingsRequest(), timeout=5)
+    return [(one.name, one.active) for one in listed.recordings]
+
+
+def content(path):
+    """Tell codecs, seconds and how bright the middle of the last picture is; every picture must decode."""
+    with av.open(str(path)) as container:
+        codecs = [stream.codec_context.name for stream in container.streams]
+        seconds = container.duration / av.time_base
+        pictures = [frame.to_ndarray(format="gray") for frame in container.decode(video=0)]
+        assert container.streams.video[0].frames == len(pictures)
+    return codecs, seconds, int(pictures[-1][100, 160])
+
+
+async def test_publishers_are_recorded_side_by_side_until_they_hang_up(serving, publisher, tmp_path, until):
+    async with serving(mode="record", record_dir=str(tmp_path)) as server:
+        one, other = publisher(server, brightness=60), publisher(server, brightness=180)
+        await one.publish("first")
+        await other.publish("second")
+        await until(lambda: server.parts.recordings.active == 2)
+        during = await server.status()
+        assert (during.recordings.active, during.recordings.written) == (2, 0)
+        growing = await names(server)
+        assert all(active and name.endswith(".mp4.part") for name, active in growing)
+        await until(lambda: all(path.stat().st_size > 10_000 for path in tmp_path.iterdir()), 20)
+        for each in (one, other):
+            await server.stub.Close(media_pb2.CloseRequest(session_id=each.session_id), timeout=5)
+        await until(lambda: server.parts.recordings.written == 2)
+        finished = dict(await names(server))
+        assert set(finished.values()) == {False}
+        assert (await server.status()).recordings.active == 0
+    for name in finished:
+        codecs, seconds, grey = content(tmp_path / name)
+        assert codecs == ["h264", "opus"]
+        assert seconds > 1
+        assert abs(grey - (60 if name.startswith("first-") else 180)) < 12
+
+
+async def test_a_publisher_that_vanishes_leaves_a_whole_file(serving, publisher, tmp_path, until):
+    async with serving(mode="record", record_dir=str(tmp_path)) as server:
+        gone = publisher(server, kinds=("video",))
+        await gone.publish()
+        await until(lambda: server.parts.recordings.active)
+        await gone.close()
+        await until(lambda: server.parts.recordings.written)
+    (path,) = tmp_path.iterdir()
+    assert content(path)[0] == ["h264"]
+
+
+async def test_recordings_are_complete_when_the_process_has_ended(serving, publisher, tmp_path, until):
+    async with serving(mode="record", record_dir=str(tmp_path)) as server:
+        await publisher(server).publish()
+        await until(lambda: server.parts.recordings.active)
+    (path,) = tmp_path.iterdir()
+    assert path.suffix == ".mp4"
+    content(path)
+
+
+async def test_nobody_is_taken_who_could_not_be_recorded(serving, publisher, tmp_path, until):
+    folder = tmp_path / "recordings"
+    async with serving(mode="record", record_dir=str(folder)) as server:
+        with pytest.raises(grpc.aio.AioRpcError) as refusal:
+            await publisher(server).publish()
+        assert refusal.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert "media.record_dir" in refusal.value.details()
+
+
+async def test_who_cannot_be_recorded_any_more_is_hung_up_on(serving, publisher, tmp_path, until):
+    folder = tmp_path / "recordings"
+    folder.mkdir()
+    async with serving(mode="record", record_dir=str(folder)) as server:
+        await publisher(server).publish()
+        await until(lambda: server.parts.recordings.active)
+        shutil.rmtree(folder)
+        await until(lambda: server.sessions().active == 0)
+        assert (await server.status()).recordings.active == 0
+
+
+async def test_what_is_recorded_cannot_be_viewed(serving, player, tmp_path):
+    async with serving(mode="record", record_dir=str(tmp_path)) as server:
+        with pytest.raises(grpc.aio.AioRpcError) as refusal:
+            await player(server).play()
+        assert refusal.value.code() == grpc.StatusCode.FAILED_PRECONDITION

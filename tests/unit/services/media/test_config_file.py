@@ -141,7 +141,11 @@ def test_the_default_file_of_another_server_is_left_alone(tmp_path, monkeypatch)
         (["--mode", "other"], 2, "media.mode"),
         (["--turn-port", "70000"], 2, "media.turn_port"),
         (["--source", "none.mp4"], 4, "  - source: Local media source not found: none.mp4"),
-        (["--mode", "record"], 4, "  - mode: this version does not record yet"),
+        (
+            ["--mode", "record", "--record-dir", "broken.json"],
+            4,
+            "  - record_dir: broken.json cannot be made: File exists",
+        ),
         (["--source="], 4, "  - source: stream mode requires --source or media.source"),
     ],
 )
