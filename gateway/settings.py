@@ -97,6 +97,9 @@ class GatewaySettings(Settings):
         validation_alias=_documented("llmproxy_key", "CCPROXY_API_KEY", "CCPROXY_APIKEY", "APIKEY"),
         description="key of the LLM API; empty restricts it to loopback",
     )
+    llmproxy_keys: SecretStr = Field(
+        SecretStr(""), description="more keys of the LLM API, by comma; each has its own usage and budget"
+    )
     ccproxy_config: Path | None = Field(
         None,
         validation_alias=_documented("ccproxy_config", "CCPROXY_CONFIG"),
@@ -140,7 +143,7 @@ class GatewaySettings(Settings):
     def listener(self, name: str) -> tuple[str, int]:
         """Tell host and port of one façade, or of the operator's pages."""
         host = getattr(self, f"{name}_host") or self.host
-        loopback_only = name == "llmproxy" and not self.llmproxy_key.get_secret_value()
+        loopback_only = name == "llmproxy" and not self.client_keys
         return ("127.0.0.1" if loopback_only else host, getattr(self, f"{name}_port"))
 
     def tls(self, name: str) -> CertificateFiles | None:
@@ -157,6 +160,12 @@ class GatewaySettings(Settings):
         for name in ("converter", "media", "llmproxy", "operator"):
             self.tls(name)
         return self
+
+    @property
+    def client_keys(self) -> tuple[str, ...]:
+        """Every key of the LLM API."""
+        told = [self.llmproxy_key.get_secret_value(), *self.llmproxy_keys.get_secret_value().split(",")]
+        return tuple(dict.fromkeys(key.strip() for key in told if key.strip()))
 
     def target(self, name: str) -> str:
         """Tell the gRPC target of one backend."""

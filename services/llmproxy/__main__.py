@@ -18,6 +18,7 @@ from runtime.health import Health
 from runtime.settings import FILE_EXIT, load
 from services.llmproxy import build
 from services.llmproxy.answers import Resources
+from services.llmproxy.budget import Budgets
 from services.llmproxy.catalog import Catalog
 from services.llmproxy.configuration import ConfigurationError
 from services.llmproxy.embedded import EngineSettings, bundled_model
@@ -52,7 +53,10 @@ async def run(settings: LlmProxySettings, environment: Mapping[str, str]) -> Non
             raise SystemExit(FILE_EXIT) from None
         stack.push_async_callback(registry.catalog.close)
         ledger = Ledger(
-            lambda: UsageFile(settings.usage_folder, settings.usage_days), health, prometheus_client.REGISTRY
+            lambda: UsageFile(settings.usage_folder, settings.usage_days),
+            Budgets(settings.budget_tokens_per_day, settings.budget_tokens_per_month),
+            health,
+            prometheus_client.REGISTRY,
         )
         stack.push_async_callback(ledger.close)
         traffic = Traffic(prometheus_client.REGISTRY, ledger)

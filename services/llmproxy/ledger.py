@@ -2,23 +2,23 @@
 
 import asyncio
 import logging
+import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter
 
 from runtime.health import Health
-from services.llmproxy.usage import Record
+from services.llmproxy.budget import Budgets
+from services.llmproxy.usage import Record, day_of
 from services.llmproxy.usage_file import UsageFile, UsageFileError
 
 COMPONENT = "llmproxy.usage"
-WRITE_SECONDS = 0.5
-"""Records of so long are written together; a process that is killed loses no more than these."""
-RETRY_SECONDS = 5.0
 PRUNE_SECONDS = 3600.0
 REMEMBERED_SECONDS, MOST_REMEMBERED = 3600.0, 50_000
 """What a process that starts again needs to know of the time before."""
@@ -28,6 +28,14 @@ MOST_WAITING = 10_000
 Answer = TypeVar("Answer")
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Records of ``write_seconds`` are written together; a process that is killed loses no more than these."""
+
+    write_seconds: float = 0.5
+    retry_seconds: float = 5.0
 
 
 class Ledger:
@@ -40,20 +48,22 @@ class Ledger:
     def __init__(
         self,
         open_file: Callable[[], UsageFile],
+        budgets: Budgets,
         health: Health,
         metrics: CollectorRegistry,
-        write_seconds: float = WRITE_SECONDS,
-        retry_seconds: float = RETRY_SECONDS,
+        pace: Pace = Pace(),
     ) -> None:
+        self.budgets = budgets
+        self.store_id = secrets.token_hex(8)
         self._open_file = open_file
         self._health = health
-        self._write_seconds = write_seconds
-        self._retry_seconds = retry_seconds
+        self._pace = pace
         self._waiting: deque[Record] = deque()
         self._recorded = asyncio.Event()
         # One thread for all work on the file: nothing overlaps, also when whoever asked has left.
         self._thread = ThreadPoolExecutor(1, "usage")
         self._file: UsageFile | None = None
+        self._spent: tuple[str, Mapping[str, tuple[int, int]]] = ("", {})
         self._prune_at = 0.0
         self._error = ""
         self._writing: asyncio.Task[None] | None = None
@@ -76,6 +86,7 @@ class Ledger:
 
     def record(self, record: Record) -> None:
         """Take one record; never waits."""
+        self.budgets.add(record)
         while len(self._waiting) >= MOST_WAITING:
             with suppress(IndexError):  # the thread takes some too
                 self._waiting.popleft()
@@ -103,17 +114,18 @@ class Ledger:
     async def _keep_writing(self) -> None:
         while True:
             await self._recorded.wait()
-            await asyncio.sleep(self._write_seconds)
+            await asyncio.sleep(self._pace.write_seconds)
             self._recorded.clear()
             try:
                 await self._on_thread(self._write)
             except UsageFileError:
                 self._recorded.set()
-                await asyncio.sleep(self._retry_seconds)
+                await asyncio.sleep(self._pace.retry_seconds)
 
     async def _on_thread(self, work: Callable[[], Answer]) -> Answer:
         try:
             answer = await asyncio.get_running_loop().run_in_executor(self._thread, work)
+            self.budgets.learn(*self._spent)
         except UsageFileError as error:
             self._failed(error)
             raise
@@ -124,13 +136,16 @@ class Ledger:
         """Write what waits, in one go, and return the file; what could not be written goes on waiting."""
         if self._file is None:
             self._file = self._open_file()
+            self.store_id = self._file.id
         records = [self._waiting.popleft() for _ in range(len(self._waiting))]
         try:
             if records:
                 self._file.write(records)
                 records = []
+            now = time.time()
+            self._spent = (day_of(now), self._file.spent(now))
             if time.monotonic() > self._prune_at:
-                self._file.prune(time.time())
+                self._file.prune(now)
                 self._prune_at = time.monotonic() + PRUNE_SECONDS
         except UsageFileError:
             self._waiting.extendleft(reversed(records))

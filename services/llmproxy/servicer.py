@@ -3,10 +3,10 @@
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
-from time import monotonic
+from time import monotonic, time
 from typing import Any
 
 import grpc
@@ -21,6 +21,7 @@ from runtime.status import StatusFeed
 from services.llmproxy import accounts
 from services.llmproxy.answers import Head, Piece, Pieces
 from services.llmproxy.attempts import Attempts
+from services.llmproxy.budget import BudgetSpent
 from services.llmproxy.build import Build
 from services.llmproxy.completions import CompletionsForm, MessagesForm
 from services.llmproxy.configuration import ConfigurationError, ProviderConfiguration, masked
@@ -35,6 +36,7 @@ from services.llmproxy.registry import (
 )
 from services.llmproxy.tokens import estimate
 from services.llmproxy.traffic import Traffic
+from services.llmproxy.usage import day_of
 from services.llmproxy.usage_file import UsageFileError
 
 SERVICE = "llmproxy.v1.LlmProxyService"
@@ -57,6 +59,7 @@ class LlmProxyServicer(llmproxy_pb2_grpc.LlmProxyServiceServicer):
         self._catalog = registry.catalog
         self._health = health
         self._traffic = traffic
+        self._ledger = traffic.ledger
         self._build = build
         self._started_at = datetime.now(UTC)
         self._stopping = False
@@ -86,6 +89,7 @@ class LlmProxyServicer(llmproxy_pb2_grpc.LlmProxyServiceServicer):
         try:
             asked = form.parse(request.body, request.headers)
             meter.asked_model = asked.model
+            budget = self._budget(request)
             catalog = self._catalog
             attempts = Attempts(catalog.choose(asked), catalog.retries, self._traffic.tried_on, breaks=catalog.breaks)
             head: pb.Head | None = None
@@ -93,7 +97,7 @@ class LlmProxyServicer(llmproxy_pb2_grpc.LlmProxyServiceServicer):
                 async for part in answer:
                     if isinstance(part, Head):
                         provider = attempts.entry.configured.name
-                        head = _head(part, provider)
+                        head = _head(part, provider, budget)
                         meter.begin(part)
                         self._traffic.first_byte(provider, meter.first_byte_seconds)
                         continue
@@ -234,7 +238,7 @@ class LlmProxyServicer(llmproxy_pb2_grpc.LlmProxyServiceServicer):
     ) -> pb.GetUsageResponse:
         """Sum up what requests spent."""
         async with _reading(context):
-            return await self._traffic.ledger.ask(lambda file: accounts.usage(file, request))
+            return await self._ledger.ask(lambda file: accounts.usage(file, request))
 
     async def ListRequests(
         self,
@@ -243,7 +247,7 @@ class LlmProxyServicer(llmproxy_pb2_grpc.LlmProxyServiceServicer):
     ) -> pb.ListRequestsResponse:
         """List the latest requests."""
         async with _reading(context):
-            return await self._traffic.ledger.ask(lambda file: accounts.requests(file, request.limit))
+            return await self._ledger.ask(lambda file: accounts.requests(file, request.limit))
 
     async def GetHealth(
         self,
@@ -278,6 +282,23 @@ class LlmProxyServicer(llmproxy_pb2_grpc.LlmProxyServiceServicer):
         """Tell the status document at once and after every change."""
         async for status in self.feed.watch():
             yield pb.WatchStatusResponse(status=status)
+
+    def _budget(self, request: pb.CreateMessageRequest) -> Mapping[str, str]:
+        """Tell in headers what is left of the key's budget; nothing is a 429 that no client should repeat by itself."""
+        now, told = time(), request.spent
+        known = (told.today, told.this_month) if told.day == day_of(now) else (0, 0)
+        try:
+            allowance = self._ledger.budgets.require(request.client, now, known)
+        except BudgetSpent as error:
+            left = error.allowance
+            raise AnswerError(
+                429,
+                str(error),
+                code="budget_exceeded",
+                details={"limit": left.limit, "remaining": 0, "retry_after": error.retry_after_seconds},
+                headers={"retry-after": f"{error.retry_after_seconds}", "x-should-retry": "false", **left.headers},
+            ) from None
+        return allowance.headers if allowance else {}
 
     def _status(self) -> pb.LlmProxyStatus:
         build = self._build
@@ -325,6 +346,7 @@ class LlmProxyServicer(llmproxy_pb2_grpc.LlmProxyServiceServicer):
 
     def _sample(self) -> pb.Activity:
         traffic, latencies = self._traffic, self._traffic.latencies()
+        budgets, now = self._ledger.budgets, time()
         return pb.Activity(
             memory_bytes=_resident_bytes(),
             tasks=len(asyncio.all_tasks()),
@@ -338,6 +360,12 @@ class LlmProxyServicer(llmproxy_pb2_grpc.LlmProxyServiceServicer):
                 p99_ms=latencies.p99_ms,
             ),
             minutes=map(_minute, traffic.minutes.all()),
+            store_id=self._ledger.store_id,
+            budget=pb.Budget(tokens_per_day=budgets.per_day, tokens_per_month=budgets.per_month),
+            spending=[
+                pb.Spending(client=client, day=day_of(now), today=today, this_month=this_month)
+                for client, (today, this_month) in (budgets.spent(now).items() if budgets.limited else ())
+            ],
         )
 
     def _provider(self, provider: ProviderConfiguration) -> pb.Provider:
@@ -445,8 +473,8 @@ def _response(head: pb.Head | None, pieces: Pieces) -> pb.CreateMessageResponse:
     return pb.CreateMessageResponse(head=head, event=first.event, data=first.data, more=more)
 
 
-def _head(head: Head, provider: str) -> pb.Head:
-    return pb.Head(status=head.status, provider=provider, model=head.model, headers=head.headers)
+def _head(head: Head, provider: str, more: Mapping[str, str]) -> pb.Head:
+    return pb.Head(status=head.status, provider=provider, model=head.model, headers={**head.headers, **more})
 
 
 def _request_id(context: grpc.aio.ServicerContext[pb.CreateMessageRequest, pb.CreateMessageResponse]) -> str:

@@ -43,6 +43,8 @@ class LlmProxySettings(BackendSettings):
         "~/.ccproxy", description="folder of the file that keeps who spent what; `off` keeps that in memory only"
     )
     usage_days: int = Field(31, ge=1, description="days that the record of each request is kept; sums are kept longer")
+    budget_tokens_per_day: int = Field(0, ge=0, description="tokens a client's key may spend a day, UTC; 0 for any")
+    budget_tokens_per_month: int = Field(0, ge=0, description="tokens a client's key may spend a month, UTC; 0 for any")
     local_model: Path | None = Field(None, description="GGUF file of the embedded model; the bundled one if empty")
     local_threads: int = Field(1, ge=1, description="threads of the embedded model; more only where cores are free")
     local_slots: int = Field(2, ge=1, description="answers the embedded model gives at once")

@@ -17,39 +17,41 @@ class Access:
     """Judges the request at hand."""
 
     def __init__(self, settings: GatewaySettings) -> None:
-        self._key = settings.llmproxy_key.get_secret_value().encode()
+        keys = [key.encode() for key in settings.client_keys]
+        self._clients = {key: fingerprint(key) for key in keys}
         self._trusted = settings.trusted_proxies
-        self._client = fingerprint(self._key) if self._key else "local"
 
     def require(self) -> None:
         """Refuse a caller who may not have this route; only ``/`` and ``/health`` are for everybody."""
         path = request.path
         if path in OPERATORS or path.startswith(tuple(f"{one}/" for one in OPERATORS)):
-            if not (self._local() or self._has_key()):
+            if not self.detailed():
                 raise Unauthorized("Invalid or missing API key")
         elif path.startswith(("/v1/", "/providers")):
-            if self._key:
-                if not self._has_key():
+            if self._clients:
+                if not self._known():
                     raise Unauthorized("Invalid API key")
             elif not self._local():
                 raise Forbidden("API access is restricted to localhost when no API key is configured")
 
     def detailed(self) -> bool:
         """Tell whether the caller may know more than that all is well."""
-        return self._local() or self._has_key()
+        return self._local() or bool(self._known())
 
     def client(self) -> str:
         """Name the caller's key without telling it."""
-        return self._client
+        return self._known() or "local"
 
     def _local(self) -> bool:
         forwarded_for = request.headers.get("X-Forwarded-For", "")
         return is_loopback(peer(request.remote_addr or "", forwarded_for, self._trusted))
 
-    def _has_key(self) -> bool:
-        """Compare every credential that was sent, each in constant time; one good one is enough."""
-        matches = [hmac.compare_digest(one, self._key) for one in credentials()]
-        return bool(self._key) and any(matches)
+    def _known(self) -> str:
+        """Name the first good one of the keys that were sent; each is compared with all of ours in constant time."""
+        pairs = [
+            (hmac.compare_digest(sent, key), name) for sent in credentials() for key, name in self._clients.items()
+        ]
+        return next((name for same, name in pairs if same), "")
 
 
 def credentials() -> list[bytes]:

@@ -28,6 +28,46 @@ TOKEN_NAMES = {
 Json = dict[str, Any]
 
 
+def spending(statuses: Iterable[messages.LlmProxyStatus]) -> dict[str, messages.Spending]:
+    """Add up what every key has spent by the latest day that any replica tells of.
+
+    Replicas with the same store tell the same spending, so only the one who knows most counts.
+    """
+    told: dict[tuple[str, str, str], messages.Spending] = {}
+    for status in statuses:
+        for one in status.activity.spending:
+            known = told.setdefault((status.activity.store_id, one.client, one.day), one)
+            if one.this_month > known.this_month:
+                told[status.activity.store_id, one.client, one.day] = one
+    latest = max((day for _, _, day in told), default="")
+    sums: dict[str, messages.Spending] = {}
+    for (_, client, day), one in told.items():
+        if day[:7] == latest[:7]:
+            sum_of = sums.setdefault(client, messages.Spending(client=client, day=latest))
+            sum_of.this_month += one.this_month
+            sum_of.today += one.today if day == latest else 0
+    return sums
+
+
+def budgets_document(statuses: Sequence[messages.LlmProxyStatus]) -> list[Json]:
+    """Write what is left to every key that has spent something, where there is a budget."""
+    limits = [status.activity.budget for status in statuses]
+    per_day = max((one.tokens_per_day for one in limits), default=0)
+    per_month = max((one.tokens_per_month for one in limits), default=0)
+    return [
+        {
+            "key": one.client,
+            "window": window,
+            "limit_tokens": limit,
+            "spent_tokens": spent,
+            "remaining_tokens": max(0, limit - spent),
+        }
+        for one in spending(statuses).values()
+        for window, limit, spent in (("day", per_day, one.today), ("month", per_month, one.this_month))
+        if limit
+    ]
+
+
 def usage_document(
     asked: messages.GetUsageRequest, answers: Sequence[messages.GetUsageResponse], silent: Sequence[str]
 ) -> Json:

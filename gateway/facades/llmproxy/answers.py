@@ -10,6 +10,7 @@ from werkzeug.exceptions import BadRequest, NotFound
 from gateway.backend import Backend
 from gateway.errors import BackendError
 from gateway.facades.llmproxy.access import Access
+from gateway.facades.llmproxy.accounts import spending
 from gateway.facades.llmproxy.documents import model_document, page
 from gateway.facades.llmproxy.errors import json_response, words
 from gen.llmproxy.v1 import llmproxy_pb2 as messages
@@ -82,8 +83,13 @@ Answers = Generator[messages.CreateMessageResponse, None, None]
 
 def _create(backend: Backend[Any], access: Access, form: messages.CreateMessageRequest.Form) -> Response:
     """Answer a request whole or streamed; the first event is taken first, so that an error keeps its status."""
+    client = access.client()
     asked = messages.CreateMessageRequest(
-        body=request.get_data(), headers=passed_headers(), client=access.client(), form=form
+        body=request.get_data(),
+        headers=passed_headers(),
+        client=client,
+        spent=spending(backend.picture.statuses()).get(client),
+        form=form,
     )
     answers = backend.stream(backend.stub.CreateMessage, asked, ANSWER_SECONDS)
     first = next(answers)

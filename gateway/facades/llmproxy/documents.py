@@ -29,7 +29,7 @@ def status_document(statuses: list[messages.LlmProxyStatus], settings: GatewaySe
         "pid": told.pid,
         "host": host,
         "port": port,
-        "api_key_configured": bool(settings.llmproxy_key.get_secret_value()),
+        "api_key_configured": bool(settings.client_keys),
         "providers": {
             "count": len(told.providers),
             "active": [one.name for one in told.providers if one.enabled and one.credential and one.healthy],
@@ -65,7 +65,7 @@ def health_document(statuses: list[messages.LlmProxyStatus], settings: GatewaySe
             "host": host,
             "port": port,
             "providers": len(status.providers),
-            "api_key_configured": bool(settings.llmproxy_key.get_secret_value()),
+            "api_key_configured": bool(settings.client_keys),
         },
         "performance": {
             "memory_mb": round(sum(one.memory_bytes for one in told) / 2**20, 1),

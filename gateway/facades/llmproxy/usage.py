@@ -10,7 +10,7 @@ from werkzeug.exceptions import BadRequest, ServiceUnavailable
 
 from gateway.backend import Backend
 from gateway.errors import BackendError
-from gateway.facades.llmproxy.accounts import DIMENSIONS, requests_document, usage_document
+from gateway.facades.llmproxy.accounts import DIMENSIONS, budgets_document, requests_document, usage_document
 from gateway.facades.llmproxy.errors import json_response
 from gen.llmproxy.v1 import llmproxy_pb2 as messages
 
@@ -31,7 +31,8 @@ def add_routes(blueprint: Blueprint, backend: Backend[Any]) -> None:
         """Sum up what was spent: `?from=&to=&by=day,provider,model,key,outcome`, or of one value only."""
         asked = read_usage(request.args, datetime.now(UTC).date())
         answers, silent = _ask_each(backend, "GetUsage", asked)
-        return json_response(usage_document(asked, answers, silent))
+        budgets = budgets_document(backend.picture.statuses())
+        return json_response(usage_document(asked, answers, silent) | ({"budgets": budgets} if budgets else {}))
 
     @blueprint.get("/usage/requests")
     def latest_requests() -> Response:

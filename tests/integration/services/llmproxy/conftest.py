@@ -29,11 +29,12 @@ from gen.llmproxy.v1 import llmproxy_pb2, llmproxy_pb2_grpc
 from runtime.health import Health, HealthServicer
 from runtime.server import SERVER_OPTIONS
 from services.llmproxy.answers import Resources
+from services.llmproxy.budget import Budgets
 from services.llmproxy.build import Build
 from services.llmproxy.catalog import Catalog
 from services.llmproxy.configuration import Configuration, ProviderConfiguration
 from services.llmproxy.embedded import EngineSettings
-from services.llmproxy.ledger import Ledger
+from services.llmproxy.ledger import Ledger, Pace
 from services.llmproxy.registry import Registry
 from services.llmproxy.servicer import SERVICE, LlmProxyServicer
 from services.llmproxy.store import Store
@@ -180,6 +181,7 @@ async def running(
     environment=None,
     retries=0,
     usage_folder=None,
+    budgets=None,
 ):
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
         health = Health(SERVICE)
@@ -199,7 +201,7 @@ async def running(
         else:
             registry = Fixed(Configuration(providers, routes or {}), resources, health)
         metrics = CollectorRegistry()
-        ledger = Ledger(lambda: UsageFile(usage_folder, 31), health, metrics, write_seconds=0.01, retry_seconds=0.05)
+        ledger = Ledger(lambda: UsageFile(usage_folder, 31), budgets or Budgets(), health, metrics, Pace(0.01, 0.05))
         traffic = Traffic(metrics, ledger)
         for record in await ledger.start():
             traffic.minutes.add(record)

@@ -9,6 +9,7 @@ import aiohttp.web
 import pytest
 from pydantic import SecretStr
 
+from services.llmproxy.budget import Budgets
 from services.llmproxy.configuration import ProviderConfiguration
 from services.llmproxy.routing import Route
 
@@ -208,3 +209,59 @@ async def test_a_disk_that_fills_up_fails_no_request_of_the_real_process(upstrea
         if process.returncode is None:
             process.kill()
             await process.wait()
+
+
+async def test_a_key_that_has_spent_its_budget_is_refused_and_another_is_not(
+    serve, anthropic, upstream, until, gateway, http
+):
+    upstream.answer(200, json.dumps(MESSAGE).encode())
+    async with (
+        serve(anthropic, budgets=Budgets(per_day=200)) as proxy,
+        gateway(proxy.address, until, llmproxy_key=CLIENT_KEY, llmproxy_keys="second, third") as url,
+    ):
+        for remaining in ("200", "50"):
+            async with http.post(f"{url}/v1/messages", json=ASKED) as answer:
+                assert (answer.status, answer.headers["x-pulsegate-budget-remaining"]) == (200, remaining)
+        for path, body in (("/v1/messages", ASKED), ("/v1/chat/completions", ASKED)):
+            async with http.post(f"{url}{path}", json=body) as answer:
+                told = (await answer.json())["error"]
+                assert (answer.status, told["type"]) == (429, "rate_limit_error")
+                assert "300 of 200 tokens today" in told["message"]
+                assert 0 < int(answer.headers["retry-after"]) <= 86400
+                assert answer.headers["x-should-retry"] == "false"
+        assert len(upstream.requests) == 2
+        async with http.post(f"{url}/v1/messages", json=ASKED, headers={"x-api-key": "third"}) as answer:
+            assert answer.status == 200
+        told = await usage(http, url, "?by=key,outcome")
+        assert {row["outcome"] for row in told["rows"]} == {"ok", "429"}
+        assert len({row["key"] for row in told["rows"]}) == 2
+
+        async def told_of_both():
+            budgets = (await usage(http, url)).get("budgets", [])
+            return sorted((one["spent_tokens"], one["remaining_tokens"]) for one in budgets)
+
+        async with asyncio.timeout(10):
+            while await told_of_both() != [(150, 50), (300, 0)]:
+                await asyncio.sleep(0.05)
+
+
+async def test_what_another_replica_answered_counts_too(serve, anthropic, upstream, until, gateway, http):
+    upstream.answer(200, json.dumps(MESSAGE).encode())
+    async with (
+        serve(anthropic, budgets=Budgets(per_month=140)) as one,
+        serve(anthropic, budgets=Budgets(per_month=140)) as two,
+        gateway(f"{one.address},{two.address}", until, llmproxy_key=CLIENT_KEY) as url,
+    ):
+        async with http.post(f"{url}/v1/messages", json=ASKED) as answer:
+            assert answer.status == 200
+
+        async def spent():
+            return [one["spent_tokens"] for one in (await usage(http, url)).get("budgets", [])]
+
+        async with asyncio.timeout(10):
+            while await spent() != [150]:
+                await asyncio.sleep(0.05)
+        for _ in range(4):
+            async with http.post(f"{url}/v1/messages", json=ASKED) as answer:
+                assert answer.status == 429
+        assert (await usage(http, url))["totals"]["requests"] == 5

@@ -1,4 +1,5 @@
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import grpc
 import pytest
@@ -7,6 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from gateway.app import create_app
 from gateway.errors import BackendError
 from gateway.facades.llmproxy import FACADE
+from gateway.facades.llmproxy.accounts import spending
 from gateway.settings import GatewaySettings
 from gen.llmproxy.v1 import llmproxy_pb2 as pb
 
@@ -20,6 +22,11 @@ class FakeBackend:
     def __init__(self):
         self.answers = {"a:1": pb.GetUsageResponse(store_id="one")}
         self.asked = []
+        self.statuses = []
+
+    @property
+    def picture(self):
+        return SimpleNamespace(statuses=lambda: self.statuses)
 
     def call_each(self, method, request, timeout_seconds):
         self.asked.append((method, request))
@@ -210,3 +217,29 @@ def test_the_latest_requests_of_all_replicas_come_newest_first(get, backend):
         "first_byte_ms": None,
         "total_ms": 1.3,
     }
+
+
+def status(store, *spending, per_day=100):
+    budget = pb.Budget(tokens_per_day=per_day)
+    return pb.LlmProxyStatus(activity=pb.Activity(store_id=store, budget=budget, spending=spending))
+
+
+def spent(client, day, today, this_month):
+    return pb.Spending(client=client, day=day, today=today, this_month=this_month)
+
+
+def test_spending_is_added_up_over_stores_and_of_yesterday_only_the_month_counts(get, backend):
+    backend.statuses = [
+        status("one", spent("k", "2026-11-22", 10, 50)),
+        status("one", spent("k", "2026-11-22", 10, 50)),
+        status("two", spent("k", "2026-11-22", 95, 200), spent("j", "2026-11-22", 1, 1)),
+        status("three", spent("k", "2026-11-21", 7, 30)),
+        status("four", spent("k", "2026-10-31", 7, 1000)),
+    ]
+    told = spending(backend.statuses)
+    assert told["k"] == spent("k", "2026-11-22", 105, 280)
+    assert get("/usage").json["budgets"] == [
+        {"key": "k", "window": "day", "limit_tokens": 100, "spent_tokens": 105, "remaining_tokens": 0},
+        {"key": "j", "window": "day", "limit_tokens": 100, "spent_tokens": 1, "remaining_tokens": 99},
+    ]
+    assert spending([]) == {}

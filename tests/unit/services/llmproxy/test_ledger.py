@@ -1,9 +1,13 @@
+from dataclasses import replace
+from time import time
+
 import pytest
 from prometheus_client import CollectorRegistry
 
 from runtime.health import Health
 from services.llmproxy import ledger as module
-from services.llmproxy.ledger import COMPONENT, Ledger
+from services.llmproxy.budget import Budgets
+from services.llmproxy.ledger import COMPONENT, Ledger, Pace
 from services.llmproxy.usage import Record, Tokens
 from services.llmproxy.usage_file import UsageFile, UsageFileError
 
@@ -50,7 +54,7 @@ def metrics():
 
 @pytest.fixture
 async def ledger(disk, health, metrics):
-    ledger = Ledger(disk.open, health, metrics, write_seconds=0.01, retry_seconds=0.01)
+    ledger = Ledger(disk.open, Budgets(), health, metrics, Pace(0.01, 0.01))
     yield ledger
     await ledger.close()
 
@@ -79,7 +83,7 @@ async def test_a_question_has_everything_recorded_so_far_in_its_answer(ledger):
 
 
 async def test_what_waits_is_written_at_the_end(disk, health, metrics):
-    ledger = Ledger(disk.open, health, metrics, write_seconds=60.0)
+    ledger = Ledger(disk.open, Budgets(), health, metrics, Pace(write_seconds=60.0))
     await ledger.start()
     ledger.record(RECORD)
     await ledger.close()
@@ -125,6 +129,25 @@ async def test_the_oldest_records_are_given_up_when_too_many_wait(ledger, metric
 async def test_the_last_hour_is_known_after_a_restart(ledger, disk, health):
     await ledger.start()
     await ledger.ask(lambda file: file.write([RECORD]))  # in the future, so it is never older than an hour
-    again = Ledger(disk.open, health, CollectorRegistry())
+    again = Ledger(disk.open, Budgets(), health, CollectorRegistry())
     assert await again.start() == [RECORD]
+    await again.close()
+
+
+async def test_what_was_spent_before_a_restart_and_by_others_with_the_same_file_counts(disk, health, until):
+    today = replace(RECORD, ended_at=time())
+    budgets = [Budgets(per_day=10), Budgets(per_day=10)]
+    ledgers = [Ledger(disk.open, one, health, CollectorRegistry(), Pace(0.01)) for one in budgets]
+    for one in ledgers:
+        await one.start()
+        one.record(today)
+    assert ledgers[0].store_id == ledgers[1].store_id
+    for one, known in zip(ledgers, budgets, strict=True):
+        await until(lambda: written(disk) == 2)
+        await one.ask(lambda file: file.id)
+        assert known.spent(time()) == {"key": (6, 6)}
+        await one.close()
+    again = Ledger(disk.open, later := Budgets(per_day=10), health, CollectorRegistry())
+    await again.start()
+    assert later.spent(time()) == {"key": (6, 6)}
     await again.close()
