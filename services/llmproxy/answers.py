@@ -18,6 +18,8 @@ class Call:
     request: Request
     model: str
     parameters: Mapping[str, object] = field(default_factory=dict)
+    key: str = field(default="", repr=False)
+    """The one of the provider's keys that it goes with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +81,8 @@ class Provider(Protocol):
     async def count_tokens(self, call: Call) -> int:
         """Count a request's input tokens; raises ``AnswerError`` when it cannot."""
 
-    async def check(self) -> None:
-        """Ask, without spending tokens, whether the provider answers; raises ``AnswerError`` when not."""
+    async def check(self, key: str) -> None:
+        """Ask with one of its keys, without spending tokens, whether it answers; raises ``AnswerError`` if not."""
 
     async def close(self) -> None:
         """Let go of connections and processes."""

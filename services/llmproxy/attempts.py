@@ -26,7 +26,8 @@ class Attempts:
         self, targets: Sequence[tuple[Entry, Call]], retries: int, tried_on: Callable[[str, int], None], *, breaks: bool
     ) -> None:
         now = monotonic()
-        self._targets = deque(in_order(targets, lambda one: one[0].breaker.fits(now)) if breaks else targets)
+        fit = {name: entry.breaker.fits(now) for name, entry in {_name(one): one[0] for one in targets}.items()}
+        self._targets = deque(in_order(targets, lambda one: fit[_name(one)]) if breaks else targets)
         self._retries = retries
         self._tried_on = tried_on
         self._retry = 0
@@ -45,14 +46,17 @@ class Attempts:
                     yield part
             if self._begun:
                 return
-            if self._wait is None:
-                self._targets.popleft()
-                self._retry = 0
-                self.fallbacks += 1
-            else:
+            if self._wait is not None:
                 self._retry += 1
                 self.retries += 1
                 await asyncio.sleep(self._wait)
+                continue
+            before = self._targets.popleft()
+            self._retry = 0
+            if _name(before) == _name(self._targets[0]):  # with another key
+                self.retries += 1
+            else:
+                self.fallbacks += 1
 
     async def _once(self, call: Call) -> AsyncGenerator[Head | Pieces, None]:
         """Yield one answer, and nothing at all when it failed and something is left to try."""
@@ -69,14 +73,19 @@ class Attempts:
 
     def _goes_on(self, outcome: Outcome) -> bool:
         """Record how a target began, and tell whether something is left to try because it failed."""
-        breaker = self.entry.breaker
+        now, breaker, (_, call) = monotonic(), self.entry.breaker, self._targets[0]
+        self.entry.keyring.told(call.key, outcome, now)
+        if outcome.refuses_key:
+            self.entry.refused()
         if outcome.blames_target:
-            breaker.failed(monotonic())
+            breaker.failed(now)
         else:
             breaker.succeeded()
         embedded = self.entry.configured.message_format == "local"  # a moment does not heal what fails in here
         chance = random.random()  # noqa: S311  spreads retries, hides nothing
         self._wait = None if embedded or self._retry >= self._retries else outcome.wait_seconds(self._retry, chance)
+        if self._wait is None and not outcome.blames_key:
+            self._leave_out_other_keys(call)
         if self._wait is None and not (outcome.passes_on and len(self._targets) > 1):
             return False
         log.info(
@@ -85,3 +94,13 @@ class Attempts:
         )
         self._tried_on(self.entry.configured.name, outcome.status)
         return True
+
+    def _leave_out_other_keys(self, call: Call) -> None:
+        """Do not ask the same model again with another key, which is not what it failed for."""
+        first, *others = self._targets
+        left = [one for one in others if (_name(one), one[1].model) != (_name(first), call.model)]
+        self._targets = deque([first, *left])
+
+
+def _name(target: tuple[Entry, Call]) -> str:
+    return target[0].configured.name

@@ -4,16 +4,19 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from time import monotonic
 
 from runtime.health import Health
 from services.llmproxy import routing
 from services.llmproxy.answers import Call, Provider, Resources
 from services.llmproxy.condition import Condition
 from services.llmproxy.configuration import Configuration, ProviderConfiguration
+from services.llmproxy.keyring import Keyring
 from services.llmproxy.messages import AnswerError, Request
 from services.llmproxy.providers import PROVIDERS
 from services.llmproxy.resilience import Breaker
 from services.llmproxy.tokens import estimate
+from services.llmproxy.upstream import REFUSED
 
 HEALTH_PREFIX = "llmproxy.provider."
 RECHECK_SECONDS = 10.0
@@ -27,7 +30,13 @@ class Entry:
     configured: ProviderConfiguration
     provider: Provider
     condition: Condition
+    keyring: Keyring
     breaker: Breaker = field(default_factory=Breaker)
+
+    def refused(self) -> None:
+        """Take note that a key was refused, which with several of them only the last one tells."""
+        if self.keyring.all_refused:
+            self.condition.unwell(REFUSED)
 
 
 class Catalog:
@@ -84,8 +93,13 @@ class Catalog:
             first = routing.route(self._table, request.fields, lambda: estimate(request.fields))
         except routing.NoRouteError as error:
             raise AnswerError(404, str(error), code="model_not_found") from None
-        targets = (first, *first.others)
-        return [(self.entries[one.provider], Call(request, one.model, one.parameters)) for one in targets]
+        now = monotonic()
+        targets: list[tuple[Entry, Call]] = []
+        for one in (first, *first.others):
+            entry = self.entries[one.provider]
+            keys = entry.keyring.pick(now)
+            targets += [(entry, Call(request, one.model, one.parameters, key)) for key in keys]
+        return targets
 
     def models(self) -> Iterator[tuple[str, str]]:
         """Yield every model name that is sure to find its provider, with the provider's name."""
@@ -118,8 +132,8 @@ class Catalog:
         return (
             old is not None
             and (old.idle_seconds, old.proxy_url) == (configuration.idle_seconds, configuration.proxy_url)
-            and (before.message_format, before.api_base_url, before.region, before.api_key, before.keyless)
-            == (after.message_format, after.api_base_url, after.region, after.api_key, after.keyless)
+            and (before.message_format, before.api_base_url, before.region, before.keys, before.keyless)
+            == (after.message_format, after.api_base_url, after.region, after.keys, after.keyless)
         )
 
     def _open(self, configured: ProviderConfiguration, resources: Resources) -> Entry:
@@ -133,7 +147,8 @@ class Catalog:
         condition = Condition(told)
         provider = PROVIDERS[configured.message_format](configured, resources, condition)
         self._health.set(name, serving=condition.serving, error=condition.reason, required=False)
-        return Entry(configured, provider, condition)
+        keyring = Keyring.of((key.get_secret_value(), weight) for key, weight in configured.keys)
+        return Entry(configured, provider, condition, keyring)
 
     async def _recheck(self) -> None:
         while True:
@@ -144,7 +159,7 @@ class Catalog:
 async def _recheck_one(entry: Entry) -> None:
     try:
         async with asyncio.timeout(CHECK_TIMEOUT_SECONDS):
-            await entry.provider.check()
+            await entry.provider.check(entry.keyring.pick(monotonic())[0])
     except (AnswerError, TimeoutError):
         return
     entry.condition.well()

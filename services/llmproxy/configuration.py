@@ -11,15 +11,23 @@ import orjson
 from pydantic import SecretStr
 
 from services.llmproxy import aws, durations
+from services.llmproxy.predicates import KINDS, OPERATORS, TOKEN_COUNT, Predicate
 from services.llmproxy.presets import PRESETS, Preset
 from services.llmproxy.routing import Route
 
 FORMATS = ("anthropic", "aws", "google", "local", "openai")
 """The wire formats that a provider can have."""
-CONDITION_TYPES = ("tokenCount", "parameter", "model")
-OPERATORS = (">", "<", "==", "!=", ">=", "<=", "contains")
+PERFORMANCE_KEYS: Mapping[str, type] = {
+    "circuit_breaker_enabled": bool,
+    "max_request_body_size": int,  # the gateway's
+    "metrics_enabled": bool,
+    "rate_limit_enabled": bool,
+    "rate_limit_requests_per_min": int,
+    "request_timeout": str,
+}
+DEFAULT_RATE = 60
 PROVIDER_KEYS = frozenset(
-    {"name", "api_base_url", "api_key", "models", "enabled", "transformers", "message_format"}
+    {"name", "api_base_url", "api_key", "api_keys", "models", "enabled", "transformers", "message_format"}
     | {"created_at", "region", "updated_at"}
 )
 _ANY_MODEL: list[str] = []
@@ -59,10 +67,22 @@ class ProviderConfiguration:
     transformers: tuple[Transformer, ...] = ()
     created_at: datetime | None = None
     updated_at: datetime | None = None
+    api_keys: tuple[tuple[SecretStr, int], ...] = ()
+    """Every key with its weight where there are several; ``api_key`` is the first of them."""
     region: str = ""
     """Where AWS serves it; empty for every other vendor."""
     implied: bool = False
     """It is here only because its key is in the environment, so it answers only who names it."""
+
+    @property
+    def keys(self) -> tuple[tuple[SecretStr, int], ...]:
+        """Every key with its weight; none for a provider that needs none or has none yet."""
+        return self.api_keys or (((self.api_key, 1),) if self.api_key.get_secret_value() else ())
+
+    @property
+    def has_credential(self) -> bool:
+        """Whether it has what it needs to be asked."""
+        return bool(self.keys) or self.keyless
 
     @property
     def keyless(self) -> bool:
@@ -80,6 +100,8 @@ class Configuration:
     idle_seconds: float | None = None
     proxy_url: str = ""
     circuit_breaker: bool = True
+    requests_per_minute: int = 0
+    """What one client may ask; 0 for no limit."""
     warnings: tuple[str, ...] = ()
 
 
@@ -116,14 +138,15 @@ class _Reader:
             self._problems.append(f"invalid port number: {port}")
         providers = self._providers(expanded)
         routes = self._routes(expanded, {provider.name for provider in providers})
-        performance = _mapping(expanded.get("performance"))
+        performance = self._performance(expanded)
         idle = self._duration(performance, "request_timeout")
+        rate = self._rate(performance)
         self._duration(expanded, "shutdown_timeout")
         if self._problems:
             raise ConfigurationError(self._problems)
         proxy_url = str(expanded.get("proxy_url") or "")
         breaks = performance.get("circuit_breaker_enabled") is not False
-        return Configuration(tuple(providers), routes, idle, proxy_url, breaks, tuple(self._warnings))
+        return Configuration(tuple(providers), routes, idle, proxy_url, breaks, rate, tuple(self._warnings))
 
     def _expand(self, value: Any) -> Any:  # noqa: ANN401  any JSON
         """Replace ``${VAR}`` in every string; a variable nobody set is empty, and said."""
@@ -139,6 +162,29 @@ class _Reader:
         if isinstance(value, Mapping):
             return {key: self._expand(one) for key, one in value.items()}
         return [self._expand(one) for one in value] if isinstance(value, list) else value
+
+    def _performance(self, document: Document) -> dict[str, Any]:
+        """Lay ``CCPROXY_PERFORMANCE_*`` over the document's part of that name."""
+        performance = _mapping(document.get("performance"))
+        for key, kind in PERFORMANCE_KEYS.items():
+            text = self._environment.get(f"CCPROXY_PERFORMANCE_{key.upper()}", "").strip()
+            if not text:
+                continue
+            if kind is int and text.isdecimal():
+                performance[key] = int(text)
+            else:
+                performance[key] = {"true": True, "1": True, "false": False, "0": False}.get(text.lower(), text)
+        for key, kind in PERFORMANCE_KEYS.items():
+            if kind is bool and not isinstance(performance.get(key, False), bool):
+                self._problems.append(f"{key} must be true or false")
+        return performance
+
+    def _rate(self, performance: Document) -> int:
+        rate = performance.get("rate_limit_requests_per_min", DEFAULT_RATE)
+        if isinstance(rate, bool) or not isinstance(rate, int) or rate < 1:
+            self._problems.append("rate_limit_requests_per_min must be a positive whole number")
+            return 0
+        return rate if performance.get("rate_limit_enabled") is True else 0
 
     def _duration(self, table: Document, key: str) -> float | None:
         if key not in table:
@@ -192,18 +238,38 @@ class _Reader:
         if not isinstance(enabled, bool):
             say("enabled must be true or false")
         region = self._region(fields, say) if message_format == "aws" else ""
+        listed = self._listed_keys(fields, say)
+        key, of_environment = self._key(fields, name, message_format)
+        if listed and key and not of_environment:
+            listed = ((SecretStr(key), 1), *listed)
+        elif listed and not key:
+            key = listed[0][0].get_secret_value()
         return ProviderConfiguration(
             name,
             message_format,
             self._base_url(fields, preset, message_format, say).replace(aws.REGION_MARK, region),
-            SecretStr(self._key(fields, name, message_format)),
+            SecretStr(key),
             self._models(fields, preset, say, enabled=enabled is True),
             enabled is True,
             self._transformers(fields, say),
             self._time(fields, "created_at", say),
             self._time(fields, "updated_at", say),
+            () if of_environment else listed,
             region,
         )
+
+    def _listed_keys(self, fields: Document, say: Callable[[str], None]) -> tuple[tuple[SecretStr, int], ...]:
+        keys = []
+        for one in fields.get("api_keys") or []:
+            written = {"key": one} if isinstance(one, str) else _mapping(one)
+            key, weight = written.get("key"), written.get("weight", 1)
+            if not isinstance(key, str):
+                say("api_keys must be a list of keys, or of objects with key and weight")
+            elif isinstance(weight, bool) or not isinstance(weight, int) or weight < 1:
+                say("the weight of a key must be a positive whole number")
+            elif key:  # a variable that is not set leaves nothing of it
+                keys.append((SecretStr(key), weight))
+        return tuple(keys)
 
     def _region(self, fields: Document, say: Callable[[str], None]) -> str:
         region = aws.region(str(fields.get("region") or ""), str(fields.get("api_base_url") or ""), self._environment)
@@ -233,17 +299,17 @@ class _Reader:
             say("API base URL must name a host")
         return url
 
-    def _key(self, fields: Document, name: str, message_format: str) -> str:
-        """Choose the key: a variable of the provider's name beats the document."""
+    def _key(self, fields: Document, name: str, message_format: str) -> tuple[str, bool]:
+        """Choose the key, and tell whether it is the environment's: a variable of the provider's name beats all."""
         preset = PRESETS.get(name.lower())
         for variable in preset.key_variables if preset else (f"{name.upper().replace('-', '_')}_API_KEY",):
             if value := self._environment.get(variable):
-                return value
+                return value, True
         written = str(fields.get("api_key") or "")
-        if message_format != "aws":
-            return written
-        common = aws.key_of(self._environment)  # no variable of the provider's name, unless it has the preset's
-        return common or written if preset else written or common
+        common = aws.key_of(self._environment) if message_format == "aws" else ""
+        if common and (preset or not (written or fields.get("api_keys"))):  # the preset's name is what it is meant for
+            return common, True
+        return written, False
 
     def _models(
         self, fields: Document, preset: Preset | None, say: Callable[[str], None], *, enabled: bool
@@ -282,7 +348,7 @@ class _Reader:
         """Yield the providers that need no document: those whose key is at hand, and the embedded model."""
         keys: set[str] = set()
         for name, preset in PRESETS.items():
-            key = self._key({}, name, preset.message_format)
+            key, _ = self._key({}, name, preset.message_format)
             if name in named:
                 keys.add(key)
             elif key and key not in keys:
@@ -301,8 +367,7 @@ class _Reader:
         say = self._sayer(f"route {name}")
         if provider not in providers:
             self._problems.append(f"route {name} references unknown provider: {provider}")
-        for condition in fields.get("conditions") or []:
-            _check_condition(_mapping(condition), say)
+        predicates = tuple(_predicate(_mapping(condition), say) for condition in fields.get("conditions") or [])
         parameters = _mapping(fields.get("parameters"))
         _check_parameters(parameters, say)
         fallbacks = fields.get("fallbacks") or []
@@ -313,7 +378,7 @@ class _Reader:
         for other, _ in pairs:
             if other not in providers:
                 self._problems.append(f"route {name} references unknown provider: {other}")
-        return Route(provider, str(fields.get("model") or ""), parameters, tuple(pairs))
+        return Route(provider, str(fields.get("model") or ""), parameters, tuple(pairs), predicates)
 
     def _list(self, document: Document, key: str) -> list[dict[str, Any]]:
         value = document.get(key) or []
@@ -339,13 +404,17 @@ class _Reader:
         return lambda what: self._problems.append(f"{where}: {what}")
 
 
-def _check_condition(condition: Document, say: Callable[[str], None]) -> None:
-    if condition.get("type") not in CONDITION_TYPES:
-        say(f"unknown condition type: {condition.get('type')}")
-    if condition.get("operator") not in OPERATORS:
-        say(f"unknown condition operator: {condition.get('operator')}")
-    if condition.get("value") is None:
+def _predicate(condition: Document, say: Callable[[str], None]) -> Predicate:
+    kind, operator, value = (condition.get(key) for key in ("type", "operator", "value"))
+    if kind not in KINDS:
+        say(f"unknown condition type: {kind}")
+    if operator not in OPERATORS:
+        say(f"unknown condition operator: {operator}")
+    if value is None:
         say("condition value is required")
+    elif kind == TOKEN_COUNT and (isinstance(value, bool) or not isinstance(value, int | float)):
+        say(f"condition value must be a number of tokens, got {value}")
+    return Predicate(str(kind), str(operator), value, str(condition.get("name") or ""))
 
 
 def _check_parameters(parameters: Document, say: Callable[[str], None]) -> None:

@@ -12,6 +12,8 @@ RETRIED = frozenset({500, 502, 503, 529})
 """What a moment may heal. Not a time-out, which took long already, nor 429, which its sender paces himself."""
 PASSED_OVER = frozenset({401, 402, 403, 404, 408, 429})
 """What is between this target and us, so that another one may do better; the rest of 4xx blames the request."""
+BLAME_KEY = frozenset({401, 402, 403, 429})
+"""What belongs to the key of the request: refused, out of money, without this model, used too much."""
 
 Target = TypeVar("Target")
 
@@ -38,6 +40,16 @@ class Outcome:
     def blames_target(self) -> bool:
         """Whether it says something about the target's health."""
         return self.status >= 500
+
+    @property
+    def refuses_key(self) -> bool:
+        """Whether it says that the provider does not take our key."""
+        return self.status == 401
+
+    @property
+    def blames_key(self) -> bool:
+        """Whether the same provider may do better with another key of ours."""
+        return self.status in BLAME_KEY
 
     @property
     def passes_on(self) -> bool:

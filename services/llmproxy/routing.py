@@ -2,9 +2,14 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
+from services.llmproxy.predicates import TOKEN_COUNT, Predicate
+
 LONG_CONTEXT_TOKENS = 60_000
+DOCUMENTED = frozenset({"longContext", "background", "think", "default"})
+"""Routes whose names say what they are for; any other name is a model's, or that of a route with conditions."""
 ALIAS_PREFIX = "claude-via-"
 
 
@@ -34,6 +39,8 @@ class Route:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     fallbacks: Sequence[tuple[str, str]] = ()
     """Providers and models that answer instead, in order, when the first one cannot."""
+    predicates: Sequence[Predicate] = ()
+    """What a request must meet, all of it, beside what the route's name says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +73,7 @@ def route(table: Table, fields: Mapping[str, Any], count_tokens: Callable[[], in
         return _explicit(table, enabled, model)
     if target := _by_alias(enabled, model):
         return target
-    for rule in _rules(table, fields, model, count_tokens):
+    for rule in _rules(table, fields, model, cache(count_tokens)):
         chosen = table.routes[rule]
         listed = [(chosen.provider, chosen.model), *chosen.fallbacks]
         targets = [Target(name, wanted or model, chosen.parameters, rule) for name, wanted in listed if name in enabled]
@@ -115,14 +122,27 @@ def _by_alias(enabled: Mapping[str, Candidate], model: str) -> Target | None:
 
 def _rules(table: Table, fields: Mapping[str, Any], model: str, count_tokens: Callable[[], int]) -> Iterator[str]:
     """Name the routes that fit, best first."""
+    routes = table.routes
+    taken = {*DOCUMENTED, model, *(listed for one in table.candidates for listed in one.models)}
+    own = [name for name, route in routes.items() if route.predicates and name not in taken]
     tests: tuple[tuple[str, Callable[[], bool]], ...] = (
         (model, lambda: True),
-        ("longContext", lambda: count_tokens() > LONG_CONTEXT_TOKENS),
+        *((name, lambda: True) for name in own),
+        ("longContext", lambda: _has_threshold(routes["longContext"]) or count_tokens() > LONG_CONTEXT_TOKENS),
         ("background", lambda: model.startswith("claude") and "haiku" in model),
         ("think", lambda: thinks(fields.get("thinking"), adaptive=table.adaptive_thinks)),
         ("default", lambda: True),
     )
-    return (name for name, fits in tests if name in table.routes and fits())
+    return (name for name, fits in tests if name in routes and fits() and _holds(routes[name], fields, count_tokens))
+
+
+def _has_threshold(route: Route) -> bool:
+    """Tell whether a route says itself how long is long."""
+    return any(one.kind == TOKEN_COUNT for one in route.predicates)
+
+
+def _holds(route: Route, fields: Mapping[str, Any], count_tokens: Callable[[], int]) -> bool:
+    return all(one.holds(fields, count_tokens) for one in route.predicates)
 
 
 def _without_route(enabled: Mapping[str, Candidate], model: str) -> Target:

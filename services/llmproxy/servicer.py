@@ -28,6 +28,7 @@ from services.llmproxy.configuration import ConfigurationError, ProviderConfigur
 from services.llmproxy.messages import AnswerError, parse
 from services.llmproxy.meter import Meter
 from services.llmproxy.minutes import Minute, share
+from services.llmproxy.rates import Rates
 from services.llmproxy.registry import (
     Registry,
     TakenNameError,
@@ -62,6 +63,7 @@ class LlmProxyServicer(llmproxy_pb2_grpc.LlmProxyServiceServicer):
         self._ledger = traffic.ledger
         self._build = build
         self._started_at = datetime.now(UTC)
+        self._rates = Rates()
         self._stopping = False
         self._activity = self._sample()
         self._sampling: asyncio.TimerHandle | None = None
@@ -89,6 +91,7 @@ class LlmProxyServicer(llmproxy_pb2_grpc.LlmProxyServiceServicer):
         try:
             asked = form.parse(request.body, request.headers)
             meter.asked_model = asked.model
+            self._require_rate(request.client)
             budget = self._budget(request)
             catalog = self._catalog
             attempts = Attempts(catalog.choose(asked), catalog.retries, self._traffic.tried_on, breaks=catalog.breaks)
@@ -122,6 +125,18 @@ class LlmProxyServicer(llmproxy_pb2_grpc.LlmProxyServiceServicer):
         finally:
             silence.end()
             self._traffic.ended(meter.end(attempts))
+
+    def _require_rate(self, client: str) -> None:
+        """Refuse a client that asks more often than it may."""
+        limit = self._registry.configuration.requests_per_minute
+        if limit and (wait := self._rates.wait_seconds(client, limit, monotonic())):
+            raise AnswerError(
+                429,
+                f"Rate limit exceeded: {limit} requests per minute",
+                code="rate_limit_exceeded",
+                details={"limit": limit, "remaining": 0, "retry_after": wait},
+                headers={"retry-after": str(wait)},
+            )
 
     async def CountTokens(
         self,

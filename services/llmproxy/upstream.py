@@ -11,9 +11,11 @@ from yarl import URL
 
 from services.llmproxy import aws
 from services.llmproxy.condition import Condition
+from services.llmproxy.configuration import ProviderConfiguration
 from services.llmproxy.messages import AnswerError
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
+REFUSED = "the provider refuses our credential"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +32,14 @@ class Upstream:
 
     def __init__(
         self,
-        name: str,
+        configured: ProviderConfiguration,
         session: aiohttp.ClientSession,
         limits: Limits,
         condition: Condition,
         proxy: str = "",
     ) -> None:
-        self.name = name
+        self.name = configured.name
+        self._only_key = len(configured.keys) <= 1
         self._session = session
         self._limits = limits
         self._condition = condition
@@ -105,7 +108,8 @@ class Upstream:
 
     def _judge(self, response: aiohttp.ClientResponse, seconds: float) -> None:
         if _refuses_credential(response):
-            self._condition.unwell("the provider refuses our credential")
+            if self._only_key:  # with several, the ring of keys knows
+                self._condition.unwell(REFUSED)
         elif response.status >= 500 and response.status != 529:
             self._condition.failed(f"the provider answers {response.status}")
         else:

@@ -12,7 +12,7 @@ from services.llmproxy.answers import Answer, Call, Head, Piece, Pieces, Resourc
 from services.llmproxy.condition import Condition
 from services.llmproxy.configuration import ProviderConfiguration
 from services.llmproxy.events import SIGNATURE_TAG, is_foreign
-from services.llmproxy.messages import DEFAULT_MAX_TOKENS, ERROR_TYPES, AnswerError, Request, redact
+from services.llmproxy.messages import DEFAULT_MAX_TOKENS, ERROR_TYPES, AnswerError, redact
 from services.llmproxy.passing import BROKEN, Passing
 from services.llmproxy.presets import endpoint
 from services.llmproxy.sse import Decoder, Decoding, EventTooLargeError
@@ -37,10 +37,8 @@ class AnthropicProvider:
         self.name = configured.name
         self._messages_url = endpoint(configured.api_base_url, "messages")
         self._models_url = self._messages_url.removesuffix("messages") + "models"
-        key = configured.api_key.get_secret_value()
-        self._authorization = {"x-api-key": key} if key else {}
-        self.credential = bool(key) or configured.keyless
-        self._upstream = Upstream(configured.name, resources.session, resources.limits, condition, resources.proxy_url)
+        self.credential = configured.has_credential
+        self._upstream = Upstream(configured, resources.session, resources.limits, condition, resources.proxy_url)
 
     async def stream(self, call: Call) -> Answer:
         """Answer one call with the provider's own events, or its own body."""
@@ -67,7 +65,7 @@ class AnthropicProvider:
         """Ask the provider to count; anything but a number is an error."""
         url = f"{self._messages_url}/count_tokens"
         fields = {**call.request.fields, "model": call.model}
-        async with self._upstream.request("POST", url, self._headers(call.request), orjson.dumps(fields)) as response:
+        async with self._upstream.request("POST", url, self._headers(call), orjson.dumps(fields)) as response:
             data = await self._upstream.read(response)
             if response.status != 200:
                 raise AnswerError(response.status, "The provider does not count tokens", code="provider_error")
@@ -76,9 +74,9 @@ class AnthropicProvider:
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
             raise AnswerError(502, "The provider does not count tokens", code="provider_error") from None
 
-    async def check(self) -> None:
+    async def check(self, key: str) -> None:
         """List the provider's models, which costs nothing."""
-        headers = {"anthropic-version": DEFAULT_VERSION} | self._authorization
+        headers = {"anthropic-version": DEFAULT_VERSION} | _authorization(key)
         async with self._upstream.request("GET", self._models_url, headers) as response:
             if response.status == 401 or response.status >= 500:
                 raise AnswerError(502, f"the provider answers {response.status}")
@@ -88,7 +86,7 @@ class AnthropicProvider:
 
     def _asked(self, call: Call) -> tuple[str | URL, Mapping[str, str], bytes]:
         """Make address, headers and body of a request."""
-        headers = self._headers(call.request)
+        headers = self._headers(call)
         if call.request.stream:
             headers["accept-encoding"] = "identity"  # a compressor may hold events back
         return self._messages_url, headers, _body(call)
@@ -97,10 +95,10 @@ class AnthropicProvider:
         """Make the reader of one stream."""
         return Decoder()
 
-    def _headers(self, request: Request) -> dict[str, str]:
-        passed = {name: value for name, value in request.headers.items() if name.startswith("anthropic-")}
+    def _headers(self, call: Call) -> dict[str, str]:
+        passed = {name: value for name, value in call.request.headers.items() if name.startswith("anthropic-")}
         passed.setdefault("anthropic-version", DEFAULT_VERSION)
-        return {**passed, "content-type": "application/json"} | self._authorization
+        return {**passed, "content-type": "application/json"} | _authorization(call.key)
 
     def _whole(self, response: aiohttp.ClientResponse, data: bytes, model: str) -> bytes:
         """Return a body as it goes to the client; one that is not Anthropic's becomes our error."""
@@ -140,6 +138,10 @@ class AnthropicProvider:
             if not last:
                 raise failure from None
             yield last
+
+
+def _authorization(key: str) -> dict[str, str]:
+    return {"x-api-key": key} if key else {}
 
 
 def _body(call: Call) -> bytes:

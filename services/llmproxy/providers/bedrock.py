@@ -36,7 +36,7 @@ class BedrockProvider:
 
     def __init__(self, configured: ProviderConfiguration, resources: Resources, condition: Condition) -> None:
         self.name = configured.name
-        self.credential = bool(configured.api_key.get_secret_value())
+        self.credential = configured.has_credential
         account = _Account(configured)
         self._claude = _ClaudeOnBedrock(configured, resources, condition, account)
         self._converse = _Converse(configured, resources, condition, account)
@@ -49,9 +49,9 @@ class BedrockProvider:
         """Ask Bedrock to count, which it does for some models."""
         return await self._of(call.model).count_tokens(call)
 
-    async def check(self) -> None:
+    async def check(self, key: str) -> None:
         """Ask for a count, which costs nothing; any answer that is not about us or the service is a good one."""
-        await self._converse.check()
+        await self._converse.check(key)
 
     async def close(self) -> None:
         """Own nothing that stays open."""
@@ -65,9 +65,7 @@ class _Account:
 
     def __init__(self, configured: ProviderConfiguration) -> None:
         self._base_url = configured.api_base_url.rstrip("/")
-        self._key = configured.api_key.get_secret_value()
-        credentials = aws.credentials(self._key)
-        self._signer = Signer(credentials, configured.region, SERVICE) if credentials else None
+        self._region = configured.region
 
     def url(self, model: str, action: str) -> URL:
         """Make an address that is sent as it is written, since it is what is signed."""
@@ -75,15 +73,27 @@ class _Account:
             raise AnswerError(404, f"No model is named '{model}'", code="model_not_found")
         return URL(f"{self._base_url}/model/{quote(model, safe='')}/{action}", encoded=True)
 
-    def headers(self, url: str | URL, body: bytes) -> dict[str, str]:
+    def headers(self, key: str, url: str | URL, body: bytes) -> dict[str, str]:
         """Sign a request with what we are known by."""
         headers = {"content-type": "application/json"}
-        if self._signer is None:
-            return {**headers, "authorization": f"Bearer {self._key}"} if self._key else headers
+        credentials = aws.credentials(key)
+        if credentials is None:
+            return {**headers, "authorization": f"Bearer {key}"} if key else headers
         url = URL(url)
         host = url.raw_host or ""
         headers["host"] = host if url.is_default_port() else f"{host}:{url.port}"
-        return self._signer.sign("POST", url.raw_path, headers, body, datetime.now(UTC))
+        signer = Signer(credentials, self._region, SERVICE)
+        return signer.sign("POST", url.raw_path, headers, body, datetime.now(UTC))
+
+    async def count(self, upstream: Upstream, key: str, model: str, asked: Mapping[str, Any]) -> int:
+        """Have tokens counted, which costs nothing."""
+        url, body = self.url(model, "count-tokens"), orjson.dumps({"input": asked})
+        async with upstream.request("POST", url, self.headers(key, url, body), body) as response:
+            data = await upstream.read(response)
+        if response.status != 200:
+            raise _refusal(upstream.name, response, data)
+        with refused(502, "The provider does not count tokens"):
+            return int(orjson.loads(data)["inputTokens"])
 
 
 class _ClaudeOnBedrock(AnthropicProvider):
@@ -99,12 +109,12 @@ class _ClaudeOnBedrock(AnthropicProvider):
 
     async def count_tokens(self, call: Call) -> int:
         body = b64encode(_claude_body(call)).decode()
-        return await _count(self._upstream, self._account, call.model, {"invokeModel": {"body": body}})
+        return await self._account.count(self._upstream, call.key, call.model, {"invokeModel": {"body": body}})
 
     def _asked(self, call: Call) -> tuple[URL, Mapping[str, str], bytes]:
         body = _claude_body(call)
         url = self._account.url(call.model, "invoke-with-response-stream" if call.request.stream else "invoke")
-        return url, self._account.headers(url, body), body
+        return url, self._account.headers(call.key, url, body), body
 
     def _decoder(self) -> "_ClaudeEvents":
         return _ClaudeEvents()
@@ -127,10 +137,10 @@ class _Converse(TranslatingProvider):
         self._account = account
         self._checked_model = next(iter(configured.models), CHECKED_MODEL)
 
-    async def check(self) -> None:
+    async def check(self, key: str) -> None:
         asked = {"converse": {"messages": [{"role": "user", "content": [{"text": "hi"}]}]}}
         try:
-            await _count(self._upstream, self._account, self._checked_model, asked)
+            await self._account.count(self._upstream, key, self._checked_model, asked)
         except AnswerError as error:
             if error.status == 401 or error.status >= 500:
                 raise
@@ -139,13 +149,13 @@ class _Converse(TranslatingProvider):
         with refused(400, MALFORMED):
             body = converse.request(call.request.fields, call.model)
         counted = {name: body[name] for name in ("messages", "system", "toolConfig") if name in body}
-        return await _count(self._upstream, self._account, call.model, {"converse": counted})
+        return await self._account.count(self._upstream, call.key, call.model, {"converse": counted})
 
     def _url(self, model: str, *, stream: bool) -> URL:
         return self._account.url(model, "converse-stream" if stream else "converse")
 
-    def _headers(self, url: str | URL, body: bytes) -> dict[str, str]:
-        return self._account.headers(url, body)
+    def _headers(self, key: str, url: str | URL, body: bytes) -> dict[str, str]:
+        return self._account.headers(key, url, body)
 
     def _body(self, fields: Mapping[str, Any], model: str) -> dict[str, Any]:
         return converse.request(fields, model)
@@ -213,16 +223,6 @@ def _claude_body(call: Call) -> bytes:
     fields = {**call.parameters, **call.request.fields}
     with refused(400, MALFORMED):
         return orjson.dumps(invoke.request(fields, call.request.headers.get("anthropic-beta", "")))
-
-
-async def _count(upstream: Upstream, account: _Account, model: str, asked: Mapping[str, Any]) -> int:
-    url, body = account.url(model, "count-tokens"), orjson.dumps({"input": asked})
-    async with upstream.request("POST", url, account.headers(url, body), body) as response:
-        data = await upstream.read(response)
-    if response.status != 200:
-        raise _refusal(upstream.name, response, data)
-    with refused(502, "The provider does not count tokens"):
-        return int(orjson.loads(data)["inputTokens"])
 
 
 def _refusal(name: str, response: aiohttp.ClientResponse, data: bytes) -> AnswerError:

@@ -27,8 +27,6 @@ class GeminiProvider(TranslatingProvider):
         base = configured.api_base_url.rstrip("/").removesuffix("/models")
         self._base = base if re.search(r"/v\d+\w*$", base) else f"{base}/{DEFAULT_VERSION}"
         self._models_url = f"{self._base}/models"
-        key = configured.api_key.get_secret_value()
-        self._authorization = {"x-goog-api-key": key} if key else {}
 
     async def count_tokens(self, call: Call) -> int:
         """Ask the vendor to count what it would be asked."""
@@ -36,7 +34,7 @@ class GeminiProvider(TranslatingProvider):
             wanted = {**gemini.request(call.request.fields, call.model), "model": f"models/{call.model}"}
         body = orjson.dumps({"generateContentRequest": wanted})
         url = f"{self._base}/models/{quote(call.model, safe='')}:countTokens"
-        headers = {"content-type": "application/json"} | self._authorization
+        headers = {"content-type": "application/json"} | self._headers(call.key, url, body)
         async with self._upstream.request("POST", url, headers, body) as response:
             data = await self._upstream.read(response)
         try:
@@ -48,8 +46,8 @@ class GeminiProvider(TranslatingProvider):
         action = "streamGenerateContent?alt=sse" if stream else "generateContent"
         return f"{self._base}/models/{quote(model.removeprefix('models/'), safe='')}:{action}"
 
-    def _headers(self, url: str | URL, body: bytes) -> dict[str, str]:  # noqa: ARG002  nothing is signed
-        return self._authorization
+    def _headers(self, key: str, url: str | URL, body: bytes) -> dict[str, str]:  # noqa: ARG002  nothing is signed
+        return {"x-goog-api-key": key} if key else {}
 
     def _body(self, fields: Mapping[str, Any], model: str) -> dict[str, Any]:
         return gemini.request(fields, model)

@@ -85,7 +85,7 @@ class LocalProvider:
         await self._engine.ready()
         return (await self._fit(call))[1]
 
-    async def check(self) -> None:
+    async def check(self, key: str = "") -> None:  # noqa: ARG002  it needs none
         """Say why the model cannot run here, without loading it; a child that died is started by the next request.
 
         A model that did not load is not believed to load now, unless its file is another one.

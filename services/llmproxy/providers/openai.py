@@ -23,14 +23,12 @@ class OpenAiProvider(TranslatingProvider):
         self._dialect = DIALECTS.get(configured.name.lower(), GENERIC)
         self._completions_url = endpoint(configured.api_base_url, "chat/completions")
         self._models_url = self._completions_url.removesuffix("chat/completions") + "models"
-        key = configured.api_key.get_secret_value()
-        self._authorization = {"authorization": f"Bearer {key}"} if key else {}
 
     def _url(self, model: str, *, stream: bool) -> str:  # noqa: ARG002  both are told in the body
         return self._completions_url
 
-    def _headers(self, url: str | URL, body: bytes) -> dict[str, str]:  # noqa: ARG002  nothing is signed
-        return self._authorization
+    def _headers(self, key: str, url: str | URL, body: bytes) -> dict[str, str]:  # noqa: ARG002  nothing is signed
+        return {"authorization": f"Bearer {key}"} if key else {}
 
     def _body(self, fields: Mapping[str, Any], model: str) -> dict[str, Any]:
         return chat.request(fields, model, self._dialect)

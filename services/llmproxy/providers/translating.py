@@ -50,15 +50,15 @@ class TranslatingProvider(ABC):
 
     def __init__(self, configured: ProviderConfiguration, resources: Resources, condition: Condition) -> None:
         self.name = configured.name
-        self.credential = bool(configured.api_key.get_secret_value()) or configured.keyless
-        self._upstream = Upstream(configured.name, resources.session, resources.limits, condition, resources.proxy_url)
+        self.credential = configured.has_credential
+        self._upstream = Upstream(configured, resources.session, resources.limits, condition, resources.proxy_url)
 
     @abstractmethod
     def _url(self, model: str, *, stream: bool) -> str | URL:
         """Tell where a request goes."""
 
     @abstractmethod
-    def _headers(self, url: str | URL, body: bytes) -> dict[str, str]:
+    def _headers(self, key: str, url: str | URL, body: bytes) -> dict[str, str]:
         """Tell the credential in the vendor's header; some sign address and body with it."""
 
     def _decoder(self) -> Decoding:
@@ -80,7 +80,7 @@ class TranslatingProvider(ABC):
             answer = self._translation(fields, call.model)
             body = orjson.dumps(self._body(fields, call.model))
         url = self._url(call.model, stream=call.request.stream)
-        headers = {"content-type": "application/json"} | self._headers(url, body)
+        headers = {"content-type": "application/json"} | self._headers(call.key, url, body)
         if call.request.stream:
             headers["accept-encoding"] = "identity"  # a compressor may hold events back
         async with self._upstream.request("POST", url, headers, body) as response:
@@ -104,9 +104,11 @@ class TranslatingProvider(ABC):
         """Refuse: most wire formats have no way to count."""
         raise AnswerError(501, "The provider does not count tokens", code="provider_error")
 
-    async def check(self) -> None:
+    async def check(self, key: str) -> None:
         """List the provider's models, which costs nothing."""
-        async with self._upstream.request("GET", self._models_url, self._headers(self._models_url, b"")) as response:
+        async with self._upstream.request(
+            "GET", self._models_url, self._headers(key, self._models_url, b"")
+        ) as response:
             if response.status == 401 or response.status >= 500:
                 raise AnswerError(502, f"the provider answers {response.status}")
 

@@ -180,6 +180,7 @@ async def running(
     path=None,
     environment=None,
     retries=0,
+    requests_per_minute=0,
     usage_folder=None,
     budgets=None,
 ):
@@ -199,7 +200,9 @@ async def running(
 
             registry = Registry(Store(path), environment or {}, catalog_of, health, CollectorRegistry())
         else:
-            registry = Fixed(Configuration(providers, routes or {}), resources, health)
+            registry = Fixed(
+                Configuration(providers, routes or {}, requests_per_minute=requests_per_minute), resources, health
+            )
         metrics = CollectorRegistry()
         ledger = Ledger(lambda: UsageFile(usage_folder, 31), budgets or Budgets(), health, metrics, Pace(0.01, 0.05))
         traffic = Traffic(metrics, ledger)

@@ -293,7 +293,7 @@ async def test_a_refused_credential_makes_the_provider_unhealthy_until_it_answer
 
 async def test_the_check_of_a_provider_spends_no_tokens(proxy, upstream):
     upstream.answer(200, b'{"data":[]}')
-    await proxy.catalog.entries["anthropic"].provider.check()
+    await proxy.catalog.entries["anthropic"].provider.check(KEY)
     assert [(method, path) for method, path, _, _ in upstream.requests] == [("GET", "/v1/models")]
 
 

@@ -3,6 +3,7 @@ import pytest
 from services.llmproxy.aws import credentials
 from services.llmproxy.configuration import ConfigurationError, masked, read
 from services.llmproxy.durations import seconds
+from services.llmproxy.predicates import Predicate
 from services.llmproxy.sigv4 import Credentials
 
 KEYED = {"ANTHROPIC_API_KEY": "sk-env"}
@@ -136,7 +137,19 @@ def test_routes_name_provider_model_and_parameters():
             "max_tokens must be greater than 0, got 0",
         ),
         ({"routes": {"r": {"provider": "local", "parameters": {"top_p": "1"}}}}, "top_p must be a number"),
+        (
+            {
+                "routes": {
+                    "r": {"provider": "local", "conditions": [{"type": "tokenCount", "operator": ">", "value": "x"}]}
+                }
+            },
+            "route r: condition value must be a number of tokens, got x",
+        ),
         ({"performance": {"request_timeout": "soon"}}, "request_timeout: invalid duration: 'soon'"),
+        ({"performance": {"rate_limit_enabled": "yes"}}, "rate_limit_enabled must be true or false"),
+        ({"performance": {"rate_limit_requests_per_min": 0}}, "rate_limit_requests_per_min must be a positive"),
+        (one(api_keys=[1]), "api_keys must be a list of keys, or of objects with key and weight"),
+        (one(api_keys=[{"key": "k", "weight": 0}]), "the weight of a key must be a positive whole number"),
     ],
 )
 def test_every_rule_has_its_words(document, problem):
@@ -271,3 +284,39 @@ def test_another_endpoint_and_another_name_for_bedrock():
     provider = first({"providers": [{"name": "mine", "message_format": "aws", "models": ["m"]}]}, **environment)
     assert provider.api_key.get_secret_value() == "AKIA0123456789ABCDEF:se/cret:t=="
     assert "region" in problems({"providers": [{"name": "bedrock", "region": "x/y"}]})[0]
+
+
+def secrets(provider):
+    return [(key.get_secret_value(), weight) for key, weight in provider.keys]
+
+
+def test_a_provider_may_have_several_keys_with_weights():
+    listed = ["k1", {"key": "${SECOND}", "weight": 3}, "${UNSET}"]
+    assert secrets(first(one(api_keys=listed), SECOND="k2")) == [("k1", 1), ("k2", 3)]
+    assert secrets(first(one(api_key="k0", api_keys=listed[:1]))) == [("k0", 1), ("k1", 1)]
+    assert first(one(api_keys=listed)).api_key.get_secret_value() == "k1"
+    assert secrets(first(one(api_key="k"))) == [("k", 1)]
+    assert secrets(first(one(api_keys=listed), **KEYED)) == [("sk-env", 1)]
+    assert secrets(first(one())) == []
+
+
+def test_conditions_are_read():
+    condition = {"type": "parameter", "name": "temperature", "operator": ">", "value": 1}
+    routes = {"hot": {"provider": "local", "conditions": [condition]}}
+    (predicate,) = read({"routes": routes}, {}).routes["hot"].predicates
+    assert predicate == Predicate("parameter", ">", 1, "temperature")
+
+
+def test_a_limit_of_requests_is_off_unless_it_is_enabled_by_file_or_variable():
+    assert read({"performance": {"rate_limit_requests_per_min": 5}}, {}).requests_per_minute == 0
+    enabled = {"performance": {"rate_limit_enabled": True}}
+    assert read(enabled, {}).requests_per_minute == 60
+    variables = {
+        "CCPROXY_PERFORMANCE_RATE_LIMIT_ENABLED": "true",
+        "CCPROXY_PERFORMANCE_RATE_LIMIT_REQUESTS_PER_MIN": "7",
+        "CCPROXY_PERFORMANCE_CIRCUIT_BREAKER_ENABLED": "false",
+        "CCPROXY_PERFORMANCE_REQUEST_TIMEOUT": "90s",
+    }
+    told = read({}, variables)
+    assert (told.requests_per_minute, told.circuit_breaker, told.idle_seconds) == (7, False, 90.0)
+    assert "rate_limit_enabled must be" in problems({}, CCPROXY_PERFORMANCE_RATE_LIMIT_ENABLED="maybe")[0]

@@ -1,5 +1,6 @@
 import pytest
 
+from services.llmproxy.predicates import Predicate
 from services.llmproxy.routing import Candidate, NoRouteError, Route, Table, alias, route, thinks
 
 ANTHROPIC = Candidate("anthropic")
@@ -133,3 +134,41 @@ def test_everyone_who_lists_a_model_stands_behind_the_first_who_does():
 
 def test_who_names_a_provider_gets_that_one_and_no_other():
     assert order("b,m", {}, Candidate("a", ("m",)), Candidate("b", ("m",))) == [("b", "m")]
+
+
+def when(kind, operator, value):
+    return (Predicate(kind, operator, value),)
+
+
+def test_a_route_is_taken_only_when_its_conditions_hold():
+    routes = {"default": ROUTES["default"], "gpt-4o": Route("openai", predicates=when("tokenCount", "<", 100))}
+    assert chosen("gpt-4o", routes=routes, tokens=99) == ("openai", "gpt-4o")
+    assert chosen("gpt-4o", routes=routes, tokens=100) == ("anthropic", "claude-default")
+    both = Route("openai", "big", predicates=when("tokenCount", ">", 10) + when("model", "contains", "opus"))
+    routes["complex"] = both
+    assert chosen("claude-opus", routes=routes, tokens=11) == ("openai", "big")
+    assert chosen("claude-opus", routes=routes, tokens=10) == ("anthropic", "claude-default")
+    assert chosen("claude-haiku", routes=routes, tokens=11) == ("anthropic", "claude-default")
+
+
+def test_a_route_of_its_own_conditions_comes_before_the_documented_ones_and_behind_a_models():
+    routes = {**ROUTES, "complex": Route("openai", "big", predicates=when("tokenCount", ">", 8000))}
+    assert chosen("claude-opus", routes=routes, tokens=70_000) == ("openai", "big")
+    assert chosen("named", routes=routes, tokens=70_000) == ("openai", "named")
+    assert chosen("openai,gpt-4o", routes=routes, tokens=70_000) == ("openai", "gpt-4o")
+
+
+def test_a_route_for_long_requests_may_say_itself_how_long_that_is():
+    def long(value):
+        return {**ROUTES, "longContext": Route("openai", "gpt-long", predicates=when("tokenCount", ">", value))}
+
+    assert chosen("m", routes=long(30_000), tokens=30_001) == ("openai", "gpt-long")
+    assert chosen("m", routes=long(90_000), tokens=70_000) == ("anthropic", "claude-default")
+
+
+def test_tokens_are_counted_once_and_only_where_a_route_depends_on_them():
+    counted = []
+    routes = {**ROUTES, "complex": Route("openai", "big", predicates=when("tokenCount", ">", 8000))}
+    for table in (Table((ANTHROPIC, OPENAI), routes), Table((ANTHROPIC,), {"default": ROUTES["default"]})):
+        route(table, {"model": "m"}, lambda: counted.append(1) or 0)
+    assert len(counted) == 1
