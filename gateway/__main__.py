@@ -15,7 +15,7 @@ from gateway import bridge, ccproxy, icey
 from gateway.app import create_app
 from gateway.backend import Backend
 from gateway.bridge import Bridge
-from gateway.facade import Facade
+from gateway.facade import Facade, Sockets
 from gateway.facades import FACADES, operator
 from gateway.front import Front, Site
 from gateway.history import History
@@ -69,7 +69,8 @@ async def run(settings: GatewaySettings) -> None:
             app = create_app(
                 facade.name, facade.create_blueprint(backend, settings), facade.error_response, settings.max_body_bytes
             )
-            sites[ports[facade.name]] = _site(facade, app, settings)
+            sockets_of = facade.create_sockets(backend, settings) if facade.create_sockets else None
+            sites[ports[facade.name]] = _site(facade, app, settings, sockets_of)
             exposed.append(_exposed(facade, app, settings, ports[facade.name]))
 
         snapshots = Snapshots(lambda: monitor.version)
@@ -97,17 +98,19 @@ async def run(settings: GatewaySettings) -> None:
         log.info("draining", extra={"seconds": settings.drain_seconds})
         await asyncio.sleep(settings.drain_seconds)
         monitor.end_changes()
+        for site in sites.values():
+            if site.sockets:
+                site.sockets.end()
         listeners.should_exit = True
         await serving
     log.info("stopped")
 
 
-def _site(facade: Facade, app: Flask, settings: GatewaySettings) -> Site:
+def _site(facade: Facade, app: Flask, settings: GatewaySettings, sockets: Sockets | None) -> Site:
     """Tell the front what it must know of a façade."""
     headers = frozenset(name.encode() for name in facade.snapshot_headers)
-    return Site(
-        facade.name, Bridge(app, settings.max_body_bytes, settings.body_seconds), facade.snapshot_paths, headers
-    )
+    bridge = Bridge(app, settings.max_body_bytes, settings.body_seconds)
+    return Site(facade.name, bridge, facade.snapshot_paths, headers, sockets)
 
 
 def _exposed(facade: Facade, app: Flask, settings: GatewaySettings, port: int) -> Exposed:

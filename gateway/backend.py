@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 import grpc
@@ -38,6 +39,8 @@ class Backend(Generic[Stub]):
         self._monitor = monitor
         self._loop = asyncio.get_running_loop()
         self._target, self._make_stub, self._certificates = target, stub, certificates
+        self._direct: dict[str, grpc.aio.Channel] = {}
+        self._place = ""
         self._open()
 
     def _open(self) -> None:
@@ -50,9 +53,10 @@ class Backend(Generic[Stub]):
         A channel keeps the certificate it was opened with, which would be refused once that has expired.
         """
         async for _ in certificates.changes(interval_seconds):
-            before = self._channel
+            before = [self._channel, *self._direct.values()]
+            self._direct.clear()
             self._open()
-            await before.close(LONGEST_CALL_SECONDS)
+            await asyncio.gather(*(one.close(LONGEST_CALL_SECONDS) for one in before))
 
     @property
     def picture(self) -> Picture:
@@ -72,7 +76,7 @@ class Backend(Generic[Stub]):
         """Do the same for a coroutine on the gateway's loop."""
         self._require_reachable()
         try:
-            return await method(request, timeout=timeout_seconds, metadata=_metadata())
+            return await method(request, timeout=timeout_seconds, metadata=metadata())
         except grpc.aio.AioRpcError as error:
             raise _translated(error) from None
 
@@ -92,12 +96,32 @@ class Backend(Generic[Stub]):
             async with channel.open_direct(address, self._target, self._certificates) as direct:
                 method = getattr(self._make_stub(direct), name)
                 try:
-                    return await method(request, timeout=timeout_seconds, metadata=_metadata())
+                    return await method(request, timeout=timeout_seconds, metadata=metadata())
                 except grpc.aio.AioRpcError as error:
                     return _translated(error)
 
         asked = list(addresses)
         return dict(zip(asked, await asyncio.gather(*map(ask, asked)), strict=True))
+
+    async def meeting_place(self, patience_seconds: float) -> Stub:
+        """Return a stub of the one replica where clients meet each other, waiting for one if none can be reached.
+
+        It stays the same while it can be reached and serves, or none does: it also takes calls while it is not
+        ready. Raises ``BackendError`` when there is none in time.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience_seconds):
+                async for _ in self._monitor.changes():
+                    if self.picture.reachable:
+                        break
+        self._require_reachable()
+        known = {replica.address: replica for replica in self.picture.replicas if replica.reachable}
+        self._place = min(known, key=lambda at: (not known[at].serving(), at != self._place, at))
+        for address in self._direct.keys() - {replica.address for replica in self.picture.replicas}:
+            await self._direct.pop(address).close()
+        if self._place not in self._direct:
+            self._direct[self._place] = channel.open_direct(self._place, self._target, self._certificates)
+        return self._make_stub(self._direct[self._place])
 
     def stream(self, method: Streaming, request: Any, timeout_seconds: float) -> Generator[Any, None, None]:  # noqa: ANN401  as above
         """Yield what a streaming method answers; raises ``BackendError``; closing the generator cancels the call."""
@@ -110,8 +134,9 @@ class Backend(Generic[Stub]):
             self._loop.call_soon_threadsafe(answers.cancel)
 
     async def close(self) -> None:
-        """Close the channel."""
-        await self._channel.close()
+        """Close every channel."""
+        for one in (self._channel, *self._direct.values()):
+            await one.close()
 
     def _require_reachable(self) -> None:
         # A frozen peer would hold a call in the connecting channel until its deadline.
@@ -130,7 +155,7 @@ class _Answers:
 
     async def next(self) -> Any:  # noqa: ANN401  whatever the method answers
         if self._call is None:
-            self._call = self._method(self._request, timeout=self._timeout_seconds, metadata=_metadata())
+            self._call = self._method(self._request, timeout=self._timeout_seconds, metadata=metadata())
         try:
             answer = await self._call.read()
         except grpc.aio.AioRpcError as error:
@@ -142,7 +167,8 @@ class _Answers:
             self._call.cancel()
 
 
-def _metadata() -> tuple[tuple[str, str], ...]:
+def metadata() -> tuple[tuple[str, str], ...]:
+    """Tell what goes with every call."""
     request_id = structlog.contextvars.get_contextvars().get("request_id")
     return (("x-request-id", request_id),) if request_id else ()
 

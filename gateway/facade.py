@@ -2,14 +2,27 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import grpc
 from flask import Blueprint, Response
 
 from gateway.backend import Backend
+from gateway.bridge import Receive, Scope, Send
 from gateway.monitor import WatchStatus
 from gateway.settings import GatewaySettings
+
+
+class Sockets(Protocol):
+    """The WebSockets of a façade: Flask decides nothing here, so each is a coroutine on the loop."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one socket from the request to upgrade until it is closed."""
+        ...
+
+    def end(self) -> None:
+        """Let every socket come to its end: the gateway stops."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -31,3 +44,4 @@ class Facade:
     snapshot_paths: frozenset[str] = frozenset()
     snapshot_headers: frozenset[str] = frozenset()
     facts: Callable[[Any], Mapping[str, str]] = field(default=lambda _status: {})
+    create_sockets: Callable[[Backend[Any], GatewaySettings], Sockets] | None = None

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import structlog
 
 from gateway.bridge import REFUSED, ROUTE, Bridge, Event, Receive, Scope, Send
+from gateway.facade import Sockets
 from gateway.metrics import Metrics
 from gateway.snapshots import Snapshots, key_of
 from gateway.usage import Usage
@@ -30,6 +31,7 @@ class Site:
     application: Bridge
     snapshot_paths: frozenset[str] = frozenset()
     snapshot_headers: frozenset[bytes] = frozenset()
+    sockets: Sockets | None = None
 
 
 class Front:
@@ -52,12 +54,12 @@ class Front:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request of any listener."""
-        if scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1000})
-            return
         site = self._by_port[scope["server"][1]]
         if scope["server"][1] == self._operator_port:
             site, scope = self._behind_prefix(site, scope)
+        if scope["type"] == "websocket":
+            await self._carry(site, scope, receive, send)
+            return
         key = key_of(scope, site.snapshot_paths, site.snapshot_headers)
         if key is None:
             await self._answer(site, scope, receive, send)
@@ -77,6 +79,20 @@ class Front:
     def _limited(self, site: Site, scope: Scope) -> bool:
         """Tell whether limits count: not for probes, nor for an operator, who has to see what goes on."""
         return site is not self._operator and scope["path"] not in site.snapshot_paths
+
+    async def _carry(self, site: Site, scope: Scope, receive: Receive, send: Send) -> None:
+        if site.sockets is None:
+            await send({"type": "websocket.close", "code": 1000})  # before it is accepted: 403
+            return
+        structlog.contextvars.clear_contextvars()
+        logs.bind_request(self._request_ids.name(scope))
+        began = time.monotonic()
+        with self._metrics.carrying(site.name):
+            try:
+                await site.sockets(scope, receive, send)
+            finally:
+                seconds = round(time.monotonic() - began, 3)
+                log.info("socket ended", extra={"facade": site.name, "seconds": seconds})
 
     async def _answer(self, site: Site, scope: Scope, receive: Receive, send: Send) -> None:
         structlog.contextvars.clear_contextvars()

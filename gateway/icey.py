@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 def lay_under(settings: GatewaySettings) -> GatewaySettings:
-    """Take what the file says of address, port, TLS, web root and token where neither environment nor flags do.
+    """Take from the file what neither environment nor flags say of the listener, its page, token and origins.
 
     The file is the media process's, which judges all of it. Its token must not be overlooked, though: one that nobody
     asks for protects nothing.
@@ -24,7 +24,7 @@ def lay_under(settings: GatewaySettings) -> GatewaySettings:
     document = _read(path)
     http, auth = _table(document, "http"), _table(document, "auth")
     tls = _table(document, "tls")
-    token = auth.get("token")
+    token, origins = auth.get("token"), auth.get("allowedOrigins")
     told = {
         "media_host": http.get("host"),
         "media_port": http.get("port"),
@@ -32,8 +32,9 @@ def lay_under(settings: GatewaySettings) -> GatewaySettings:
         "media_tls_key": _beside(path, tls.get("key")),
         "media_web_root": _beside(path, document.get("webRoot")),
         "media_token": SecretStr(token) if isinstance(token, str) else None,
+        "media_allowed_origins": [one for one in origins if isinstance(one, str)] if isinstance(origins, list) else [],
     }
-    kinds = {"media_port": int, "media_token": SecretStr}
+    kinds = {"media_port": int, "media_token": SecretStr, "media_allowed_origins": list}
     fits = {name: value for name, value in told.items() if value and isinstance(value, kinds.get(name, str))}
     return settings.model_copy(update={name: fits[name] for name in fits.keys() - settings.model_fields_set})
 

@@ -16,6 +16,7 @@ from gateway.protocol import Doorstep
 from gateway.settings import GatewaySettings
 from gateway.snapshots import Snapshots
 from gateway.usage import Usage
+from gateway.websocket import LARGEST_MESSAGE_BYTES, PING_SECONDS, SILENCE_SECONDS, WebSocket
 from runtime.server import exit_on_bind_failure
 from runtime.settings import USAGE_EXIT
 from runtime.tls import CertificateFiles
@@ -38,6 +39,11 @@ class Listeners(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 front,
+                ws=partial(WebSocket, usage),  # type: ignore[arg-type]  # called like a class
+                ws_max_size=LARGEST_MESSAGE_BYTES,
+                ws_ping_interval=PING_SECONDS,
+                ws_ping_timeout=SILENCE_SECONDS,
+                ws_per_message_deflate=False,  # no client asks for it, and it costs memory per socket
                 lifespan="off",
                 proxy_headers=False,
                 server_header=False,

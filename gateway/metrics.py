@@ -38,6 +38,7 @@ class Metrics:
         self._answering = Gauge(
             "pulsegate_http_requests_in_progress", "Requests being answered now", ["facade"], registry=registry
         )
+        self._sockets = Gauge("pulsegate_websockets", "WebSockets open now", ["facade"], registry=registry)
         self._answers = collections.Counter[str]()
         self._failures = collections.Counter[str]()
         self._lag = Histogram(
@@ -51,6 +52,16 @@ class Metrics:
     def answering(self, facade: str) -> Iterator[None]:
         """Count a request as being answered."""
         gauge = self._answering.labels(facade)
+        gauge.inc()
+        try:
+            yield
+        finally:
+            gauge.dec()
+
+    @contextmanager
+    def carrying(self, facade: str) -> Iterator[None]:
+        """Count a WebSocket as open."""
+        gauge = self._sockets.labels(facade)
         gauge.inc()
         try:
             yield

@@ -165,6 +165,14 @@ class SnapshotProtocol(HttpToolsProtocol):
         super().on_message_complete()
         self._between_requests = True
 
+    def handle_websocket_upgrade(self) -> None:
+        """Hand the connection over to the protocol of WebSockets, which counts it from now on."""
+        super().handle_websocket_upgrade()
+        self._usage.close(self._host)
+
+    def _should_upgrade(self) -> bool:
+        return self._refusal is None and super()._should_upgrade()
+
     def pause_writing(self) -> None:
         """Cut a client that does not read on."""
         super().pause_writing()

@@ -87,6 +87,10 @@ class GatewaySettings(Settings):
         validation_alias=_documented("media_token", "ICEY_AUTH_TOKEN"),
         description="token of the media API; empty leaves it open",
     )
+    media_allowed_origins: Annotated[list[str], NoDecode, BeforeValidator(_split)] = Field(
+        default_factory=list,
+        description="origins of pages elsewhere that may open a signalling socket, `https://host`, by comma",
+    )
     media_web_root: str = Field(
         "",
         validation_alias=_documented("media_web_root", "ICEY_WEB_ROOT"),

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -20,18 +20,23 @@ from runtime.settings import FILE_EXIT, load
 from runtime.status import StatusFeed
 from services.media import compat, config_file, metrics, turn
 from services.media.artifacts import Artifacts
+from services.media.calls import CAPABILITIES, Calls, Terms
 from services.media.config_file import ConfigFile, ConfigInvalid
 from services.media.origin import Origin
 from services.media.peers import Full, Limits, Peers, UnknownPeer
 from services.media.recording.folder import Keep, NoRoom, RecordFolder
 from services.media.recording.recorder import Publisher
 from services.media.recording.recordings import Recordings
-from services.media.servicer import MediaServicer
+from services.media.servicer import MediaServicer, Served
 from services.media.settings import MediaSettings
+from services.media.signalling import Signalling
 from services.media.sources import OLDEST_LIVE_SECONDS, Encoding, SourceLost, SourceMissing, must_open
 from services.media.status import RECORD_DIR, SOURCE, TURN, Activity, StatusBook
 from services.media.stream import Stream
 from services.media.streams import Streams
+from services.media.symple.exchange import Exchange
+from services.media.symple.message import Fields
+from services.media.symple.rooms import SERVER_USER, Member
 from services.media.wire import can_segment
 
 SERVICE = media_pb2.DESCRIPTOR.services_by_name["MediaService"].full_name
@@ -50,6 +55,8 @@ class Parts:
     book: StatusBook
     feed: StatusFeed[media_pb2.MediaStatus]
     servicer: MediaServicer
+    signalling: Signalling
+    calls: Calls
 
     def register(self, server: grpc.aio.Server) -> str:
         """Add the service to a gRPC server."""
@@ -61,6 +68,11 @@ class Parts:
         self.book.drain()
         self.feed.changed()
 
+    def stop(self) -> None:
+        """End what would go on for ever."""
+        self.signalling.close()
+        self.feed.close()
+
 
 async def run(settings: MediaSettings, file: ConfigFile) -> None:
     """Run the media process until it is told to stop."""
@@ -69,7 +81,7 @@ async def run(settings: MediaSettings, file: ConfigFile) -> None:
     async with AsyncExitStack() as stack:
         parts = await assemble(settings, stack, file)
         metrics.export(parts.peers, parts.streams)
-        await serve(settings, parts.health, parts.register, on_drain=parts.drain, on_stop=parts.feed.close)
+        await serve(settings, parts.health, parts.register, on_drain=parts.drain, on_stop=parts.stop)
 
 
 async def assemble(settings: MediaSettings, stack: AsyncExitStack, file: ConfigFile) -> Parts:
@@ -109,9 +121,30 @@ async def assemble(settings: MediaSettings, stack: AsyncExitStack, file: ConfigF
     book = StatusBook(settings, file, health, Activity(peers, streams, recordings))
     feed = StatusFeed(book.build)
     health.on_change(feed.changed)
-    artifacts = Artifacts({"": Path(settings.record_dir)})
-    servicer = MediaServicer(settings, peers, book, feed, artifacts)  # type: ignore[abstract]  # the rest is UNIMPLEMENTED
-    return Parts(streams, recordings, peers, health, book, feed, servicer)
+    signalling, calls = _signalling(settings, peers, book, on_change)
+    stack.push_async_callback(calls.close)
+    served = Served(peers, book, feed, Artifacts({"": Path(settings.record_dir)}), signalling)
+    servicer = MediaServicer(settings, served)  # type: ignore[abstract]  # the rest is UNIMPLEMENTED
+    return Parts(streams, recordings, peers, health, book, feed, servicer, signalling, calls)
+
+
+def _signalling(
+    settings: MediaSettings, peers: Peers, book: StatusBook, on_change: Callable[[], None]
+) -> tuple[Signalling, Calls]:
+    """Put the server's own peer among the signalling clients and let it answer their calls."""
+
+    def say(address: str, fields: Fields) -> None:
+        exchange.say(address, fields)
+
+    calls = Calls(peers, Terms(settings.mode, settings.stream, book.source_error, settings.setup_seconds), say)
+    facts = {
+        "name": settings.peer_name,
+        "type": "server",
+        "mode": settings.mode,
+        "capabilities": CAPABILITIES[settings.mode],
+    }
+    exchange = Exchange(Member(SERVER_USER, settings.peer_id, facts, calls.deliver))
+    return Signalling(exchange, calls.end, on_change), calls
 
 
 async def choose_fan_out(wanted: str) -> str:

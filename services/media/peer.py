@@ -133,7 +133,8 @@ class Peer:
         """
         try:
             async with asyncio.timeout(seconds):
-                if len(offer.sections) != len(self._connection.getTransceivers()):
+                tracks = [section for section in offer.sections if section.kind in ("audio", "video")]
+                if len(tracks) != len(self._connection.getTransceivers()):
                     raise UnusableOffer("the offer has other media sections than the first one")
                 await self._apply(offer)
                 return await self._describe()

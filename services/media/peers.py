@@ -99,7 +99,7 @@ class Peers:
         return peer
 
     def _check_room(self) -> None:
-        if self._refusing or len(self._peers) >= self._limits.most:
+        if self.full:
             raise Full("no session can be taken now")
 
     async def _add(self, peer: Peer, offer: Offer, kinds: tuple[Kind, ...]) -> tuple[Peer, str]:
@@ -118,6 +118,11 @@ class Peers:
     async def add_fragment(self, peer_id: str, text: str) -> None:
         """Give a peer more candidates; raises ``UnknownPeer``, ``UnusableFragment`` or ``RestartUnsupported``."""
         await self._find(peer_id).add_fragment(fragment.parse(text))
+
+    @property
+    def full(self) -> bool:
+        """Whether a peer that comes now is refused."""
+        return self._refusing or len(self._peers) >= self._limits.most
 
     async def close(self, peer_id: str) -> None:
         """End one peer; raises ``UnknownPeer``."""

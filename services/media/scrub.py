@@ -6,12 +6,18 @@ _AUTHORITY = re.compile(r"(?P<scheme>\b[A-Za-z][A-Za-z0-9+.-]*://)(?P<authority>
 _SECRET_PARAMETER = re.compile(
     r"(?P<name>[?&;][^=&;\s#]*(?:token|key|pass|secret|auth)[^=&;\s#]*=)[^&;\s#]*", re.IGNORECASE
 )
+_PATH = re.compile(r"(?<![\w:/.\\])(?:/|[A-Za-z]:[/\\])[^\s'\",;]+")
 
 
 def text(value: str) -> str:
     """Remove user information and secret query values from every URL in a text."""
     bare = _AUTHORITY.sub(lambda found: found["scheme"] + found["authority"].rpartition("@")[2], value)
     return _SECRET_PARAMETER.sub(r"\g<name>***", bare)
+
+
+def reason(value: str) -> str:
+    """Scrub a text that says why something failed, and reduce every absolute path in it to its last component."""
+    return _PATH.sub(lambda found: last_component(found[0]), text(value))
 
 
 def last_component(path: str) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -17,6 +18,7 @@ from services.media.peer import Peer, RestartUnsupported, SetUpTimeout, State
 from services.media.peers import Full, Peers, UnknownPeer
 from services.media.publishing import Publishing
 from services.media.settings import MediaSettings
+from services.media.signalling import NotOpened, Signalling
 from services.media.status import ID_PREFIX, StatusBook
 from services.media.streams import UnknownStream, WrongMode
 
@@ -44,22 +46,27 @@ _STATES = {
 }
 
 
+@dataclass(frozen=True)
+class Served:
+    """What the service answers from."""
+
+    peers: Peers
+    book: StatusBook
+    feed: StatusFeed[media_pb2.MediaStatus]
+    artifacts: Artifacts
+    signalling: Signalling
+
+
 class MediaServicer(media_pb2_grpc.MediaServiceServicer):
     """Answers for the media process; what it does not do yet is left UNIMPLEMENTED."""
 
-    def __init__(
-        self,
-        settings: MediaSettings,
-        peers: Peers,
-        book: StatusBook,
-        feed: StatusFeed[media_pb2.MediaStatus],
-        artifacts: Artifacts,
-    ) -> None:
+    def __init__(self, settings: MediaSettings, served: Served) -> None:
         self._settings = settings
-        self._peers = peers
-        self._book = book
-        self._feed = feed
-        self._artifacts = artifacts
+        self._peers = served.peers
+        self._book = served.book
+        self._feed = served.feed
+        self._artifacts = served.artifacts
+        self._signalling = served.signalling
 
     async def Publish(self, request: media_pb2.PublishRequest, context: Context) -> media_pb2.PublishResponse:
         """Answer a publisher's offer."""
@@ -94,6 +101,15 @@ class MediaServicer(media_pb2_grpc.MediaServiceServicer):
         except UnknownPeer as error:
             await context.abort(_CODES[type(error)], str(error))
         return media_pb2.CloseResponse()
+
+    async def Signal(  # type: ignore[override]  # writes by itself, so that its end is certain whoever leaves
+        self, request_iterator: AsyncIterator[media_pb2.SignalRequest], context: Context
+    ) -> None:
+        """Carry one signalling socket."""
+        try:
+            await self._signalling.serve(request_iterator, context.write)
+        except NotOpened:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the first message must be `open`")
 
     async def ListSessions(
         self,

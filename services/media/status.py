@@ -71,6 +71,10 @@ class StatusBook:
             return self._health.serving(TURN)
         return self._settings.turn == "true"
 
+    def source_error(self) -> str:
+        """Tell why there is no picture now; empty while there is one."""
+        return self._reason(SOURCE)
+
     def turn(self) -> media_pb2.Turn:
         """Describe the TURN server as viewers are to use it."""
         settings = self._settings
@@ -145,7 +149,7 @@ class StatusBook:
 
     def _facts(self) -> preflight.Facts:
         settings = self._settings
-        lost = self._reason(SOURCE)
+        lost = self.source_error()
         return preflight.Facts(
             mode=settings.mode,
             origin=self._origin,

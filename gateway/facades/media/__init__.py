@@ -10,6 +10,7 @@ from gateway.facade import Facade
 from gateway.facades.media import access, artifacts, reports, sessions
 from gateway.facades.media.errors import error_response
 from gateway.facades.media.payloads import Listener
+from gateway.facades.media.signalling import Signalling
 from gateway.settings import GatewaySettings
 from gen.media.v1 import media_pb2 as messages
 from gen.media.v1 import media_pb2_grpc as rpc
@@ -76,4 +77,5 @@ FACADE = Facade(
     snapshot_paths=frozenset({"/api/health", "/api/ready", "/api/status"}),
     snapshot_headers=access.HEADERS,
     facts=facts,
+    create_sockets=Signalling,
 )

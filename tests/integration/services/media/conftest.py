@@ -16,8 +16,11 @@ from aiortc import (
     VideoStreamTrack,
 )
 from aiortc.mediastreams import MediaStreamError
+from grpc_health.v1 import health_pb2_grpc
 
 from gen.media.v1 import media_pb2, media_pb2_grpc
+from runtime.health import HealthServicer
+from runtime.server import SERVER_OPTIONS
 from services.media import compat
 from services.media.__main__ import assemble
 from services.media.config_file import ConfigFile
@@ -27,8 +30,9 @@ from services.media.settings import MediaSettings
 class Server:
     """A running media process without the process."""
 
-    def __init__(self, parts, stub):
+    def __init__(self, parts, stub, address):
         self.parts = parts
+        self.address = address
         self.stub = stub
 
     async def status(self):
@@ -45,14 +49,15 @@ async def _serving(**settings):
         parts = await assemble(MediaSettings(**defaults | settings), stack, ConfigFile())
         await parts.health.start()
         stack.push_async_callback(parts.health.close)
-        server = grpc.aio.server()
+        server = grpc.aio.server(options=SERVER_OPTIONS)
         parts.register(server)
+        health_pb2_grpc.add_HealthServicer_to_server(HealthServicer(parts.health), server)
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
         stack.push_async_callback(server.stop, None)
         stack.callback(parts.feed.close)
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{port}"))
-        yield Server(parts, media_pb2_grpc.MediaServiceStub(channel))
+        yield Server(parts, media_pb2_grpc.MediaServiceStub(channel), f"127.0.0.1:{port}")
 
 
 @pytest.fixture
