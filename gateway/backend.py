@@ -6,11 +6,11 @@ from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 import grpc
-import structlog
 
 from gateway import bridge, channel
 from gateway.errors import BackendError
 from gateway.monitor import Monitor, Picture
+from runtime import logs
 from runtime.tls import CertificateFiles
 
 Stub = TypeVar("Stub")
@@ -169,7 +169,7 @@ class _Answers:
 
 def metadata() -> tuple[tuple[str, str], ...]:
     """Tell what goes with every call."""
-    request_id = structlog.contextvars.get_contextvars().get("request_id")
+    request_id = logs.request_id.get()
     return (("x-request-id", request_id),) if request_id else ()
 
 

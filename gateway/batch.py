@@ -20,29 +20,38 @@ class Batched(Generic[Item, Outcome]):
     def __init__(self, send: SendMany[Item, Outcome], limit: int) -> None:
         self._send = send
         self._limit = limit
-        self._gathering: list[Item] = []
-        self._answers: asyncio.Task[Sequence[Outcome]] | None = None
+        self._gathering: list[tuple[Item, asyncio.Future[Outcome]]] = []
+        self._last: asyncio.Task[None] | None = None
 
     async def __call__(self, request: Item, *, timeout: float, metadata: Metadata) -> Outcome:  # noqa: ASYNC109  as grpc's own methods
         """Answer one item; it waits for the call under way and for its own, so for twice the timeout at most."""
-        if self._answers is None or not self._gathering or len(self._gathering) == self._limit:
-            self._gathering = []
-            after = self._answers
-            self._answers = asyncio.create_task(self._send_after(after, self._gathering, timeout, metadata))
-        place = len(self._gathering)
-        self._gathering.append(request)
-        answers = await asyncio.shield(self._answers)  # who leaves does not take the others along
-        return answers[place]
+        answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        if not self._gathering or len(self._gathering) == self._limit:
+            self._gathering = [(request, answer)]
+            self._last = asyncio.create_task(self._send_after(self._last, self._gathering, timeout, metadata))
+        else:
+            self._gathering.append((request, answer))
+        return await answer
 
     async def _send_after(
         self,
-        under_way: "asyncio.Task[Sequence[Outcome]] | None",
-        items: list[Item],
+        under_way: asyncio.Task[None] | None,
+        gathered: list[tuple[Item, asyncio.Future[Outcome]]],
         timeout: float,  # noqa: ASYNC109  handed on to grpc
         metadata: Metadata,
-    ) -> Sequence[Outcome]:
-        if under_way is not None:
+    ) -> None:
+        if under_way is not None and not under_way.done():
             await asyncio.wait([under_way])
-        if self._gathering is items:
+        if self._gathering is gathered:
             self._gathering = []
-        return await self._send(items, timeout, metadata)
+        waiting = [answer for _, answer in gathered]
+        try:
+            outcomes = await self._send([request for request, _ in gathered], timeout, metadata)
+        except Exception as error:  # noqa: BLE001  each who waits gets it
+            for answer in waiting:
+                if not answer.done():  # who left does not take the others along
+                    answer.set_exception(error)
+            return
+        for answer, outcome in zip(waiting, outcomes, strict=True):
+            if not answer.done():
+                answer.set_result(outcome)

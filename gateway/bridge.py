@@ -5,6 +5,7 @@ import io
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextvars import copy_context
+from functools import lru_cache
 from typing import Any, TypeVar
 from urllib.parse import unquote_to_bytes
 
@@ -121,7 +122,8 @@ class Bridge:
         answer = _Answer(self._application, environ(scope, body), send, asyncio.get_running_loop(), close=not whole)
         look_out = _LookOut(receive)
         try:
-            await _drive(answer.run)
+            for event in await _drive(answer.run):
+                await send(event)
         except asyncio.CancelledError:
             if not look_out.client_left:
                 raise
@@ -186,18 +188,21 @@ class _Answer:
         self._status = 500
         self._headers: list[tuple[bytes, bytes]] = []
 
-    def run(self) -> None:
-        """Call the application; an answer that is known to be small goes out whole, any other one chunk by chunk."""
+    def run(self) -> list[Event]:
+        """Call the application and send what is not known to be small chunk by chunk; return what is left."""
         chunks = self._application(self._environ, self._start_response)
         try:
             if any(name == b"content-length" and int(value) <= WHOLE_BYTES for name, value in self._headers):
-                wait(self._send_whole(b"".join(chunks)), self._loop)
-                return
+                body = b"".join(chunks)
+                if not self._close:
+                    return [self._start(), {"type": "http.response.body", "body": body}]
+                wait(self._send_and_linger(body), self._loop)
+                return [{"type": "http.response.body", "body": b""}]
             started = False
             for chunk in chunks:
                 wait(self._send_chunk(chunk, start=not started), self._loop)
                 started = True
-            wait(self._send_end(start=not started), self._loop)
+            return [*([] if started else [self._start()]), {"type": "http.response.body", "body": b""}]
         finally:
             if close := getattr(chunks, "close", None):
                 close()
@@ -211,23 +216,15 @@ class _Answer:
             self._headers.append((b"connection", b"close"))  # the rest of the body is never read
         return lambda _chunk: None
 
-    async def _send_whole(self, body: bytes) -> None:
+    async def _send_and_linger(self, body: bytes) -> None:
         await self._send(self._start())
-        if self._close:
-            await self._send({"type": "http.response.body", "body": body, "more_body": True})
-            await asyncio.sleep(LINGER_SECONDS)  # the look-out reads on
-            body = b""
-        await self._send({"type": "http.response.body", "body": body})
+        await self._send({"type": "http.response.body", "body": body, "more_body": True})
+        await asyncio.sleep(LINGER_SECONDS)  # the look-out reads on
 
     async def _send_chunk(self, chunk: bytes, *, start: bool) -> None:
         if start:
             await self._send(self._start())
         await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
-
-    async def _send_end(self, *, start: bool) -> None:
-        if start:
-            await self._send(self._start())
-        await self._send({"type": "http.response.body", "body": b""})
 
     def _start(self) -> Event:
         return {"type": "http.response.start", "status": self._status, "headers": self._headers}
@@ -257,16 +254,21 @@ def environ(scope: Scope, body: bytes) -> Environ:
         SCOPE: scope,
     }
     for raw_name, raw_value in scope["headers"]:
-        name = raw_name.decode("latin-1").upper().replace("-", "_")
-        if name in {"TRANSFER_ENCODING", "CONTENT_LENGTH"}:
+        key = _variable(raw_name)
+        if key in {"HTTP_TRANSFER_ENCODING", "HTTP_CONTENT_LENGTH"}:
             continue
         value = raw_value.decode("latin-1")
-        key = name if name == "CONTENT_TYPE" else f"HTTP_{name}"
         environment[key] = f"{environment[key]},{value}" if key in environment else value
     length = max(len(body), _content_length(scope))
     if length:
         environment["CONTENT_LENGTH"] = str(length)
     return environment
+
+
+@lru_cache(maxsize=256)
+def _variable(header: bytes) -> str:
+    name = header.decode("latin-1").upper().replace("-", "_")
+    return name if name == "CONTENT_TYPE" else f"HTTP_{name}"
 
 
 def _content_length(scope: Scope) -> int:

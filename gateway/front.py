@@ -8,8 +8,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import structlog
-
 from gateway.bridge import REFUSED, ROUTE, Bridge, Event, Receive, Scope, Send
 from gateway.facade import Sockets
 from gateway.metrics import Metrics
@@ -50,6 +48,7 @@ class Front:
         self._snapshots = snapshots
         self._metrics = metrics
         self._usage = usage
+        self._answering = {site.name: metrics.answering(site.name) for site in by_port.values()}
         self._request_ids = RequestIds()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -84,8 +83,7 @@ class Front:
         if site.sockets is None:
             await send({"type": "websocket.close", "code": 1000})  # before it is accepted: 403
             return
-        structlog.contextvars.clear_contextvars()
-        logs.bind_request(self._request_ids.name(scope))
+        logs.request_id.set(self._request_ids.name(scope))
         began = time.monotonic()
         with self._metrics.carrying(site.name):
             try:
@@ -95,8 +93,7 @@ class Front:
                 log.info("socket ended", extra={"facade": site.name, "seconds": seconds})
 
     async def _answer(self, site: Site, scope: Scope, receive: Receive, send: Send) -> None:
-        structlog.contextvars.clear_contextvars()
-        logs.bind_request(self._request_ids.name(scope))
+        logs.request_id.set(self._request_ids.name(scope))
         began = time.monotonic()
         status = CLIENT_LEFT
 
@@ -107,7 +104,7 @@ class Front:
 
         if REFUSED not in scope and self._limited(site, scope) and (error := self._usage.refusal(scope)):
             scope[REFUSED] = error
-        with self._usage.answering(), self._metrics.answering(site.name):
+        with self._usage.answering(), self._answering[site.name]:
             try:
                 await site.application(scope, receive, note)
             finally:

@@ -4,7 +4,7 @@ import asyncio
 import collections
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -39,6 +39,7 @@ class Metrics:
             "pulsegate_http_requests_in_progress", "Requests being answered now", ["facade"], registry=registry
         )
         self._sockets = Gauge("pulsegate_websockets", "WebSockets open now", ["facade"], registry=registry)
+        self._kept: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._answers = collections.Counter[str]()
         self._failures = collections.Counter[str]()
         self._lag = Histogram(
@@ -48,30 +49,23 @@ class Metrics:
             buckets=BUCKETS,
         )
 
-    @contextmanager
-    def answering(self, facade: str) -> Iterator[None]:
-        """Count a request as being answered."""
-        gauge = self._answering.labels(facade)
-        gauge.inc()
-        try:
-            yield
-        finally:
-            gauge.dec()
+    def answering(self, facade: str) -> AbstractContextManager[None]:
+        """Count a request as being answered; the same object serves every request of a façade."""
+        return self._answering.labels(facade).track_inprogress()
 
-    @contextmanager
-    def carrying(self, facade: str) -> Iterator[None]:
+    def carrying(self, facade: str) -> AbstractContextManager[None]:
         """Count a WebSocket as open."""
-        gauge = self._sockets.labels(facade)
-        gauge.inc()
-        try:
-            yield
-        finally:
-            gauge.dec()
+        return self._sockets.labels(facade).track_inprogress()
 
     def answered(self, facade: str, route: str, status: int, seconds: float) -> None:
         """Count an answer; a request that met no route has an empty one."""
-        self._requests.labels(facade, route, status).inc()
-        self._seconds.labels(facade, route).observe(seconds)
+        kept = self._kept.get((facade, route, status))
+        if kept is None:  # finding the series by their labels costs more than counting
+            kept = self._requests.labels(facade, route, status), self._seconds.labels(facade, route)
+            self._kept[facade, route, status] = kept
+        requests, duration = kept
+        requests.inc()
+        duration.observe(seconds)
         self._answers[facade] += 1
         self._failures[facade] += status >= 500
 

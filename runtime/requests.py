@@ -21,5 +21,5 @@ class RequestIdInterceptor(grpc.aio.ServerInterceptor):
         """Look at the metadata only; the call goes on unchanged."""
         for key, value in handler_call_details.invocation_metadata or ():
             if key == REQUEST_ID_KEY:
-                logs.bind_request(str(value))
+                logs.request_id.set(str(value))
         return await continuation(handler_call_details)

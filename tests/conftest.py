@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import hypothesis
 import pytest
-import structlog
+
+from runtime import logs
 
 hypothesis.settings.register_profile("any-machine", deadline=None)  # no wall-clock speed is asserted
 hypothesis.settings.load_profile("any-machine")
@@ -45,4 +46,4 @@ def _logging_as_it_was():
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
-    structlog.contextvars.clear_contextvars()
+    logs.request_id.set("")

@@ -2,12 +2,12 @@ import asyncio
 
 import grpc
 import pytest
-import structlog
 
 from gateway.backend import Backend
 from gateway.errors import BackendError
 from gateway.monitor import Monitor, Watched
 from gen.converter.v1 import converter_pb2, converter_pb2_grpc
+from runtime import logs
 
 
 @pytest.fixture
@@ -58,8 +58,8 @@ async def test_a_call_without_answer_ends_at_its_deadline_and_is_cancelled(backe
 
 
 async def test_the_request_id_travels_to_the_backend(backend, thing):
-    with structlog.contextvars.bound_contextvars(request_id="abc"):
-        await backend.call_async(backend.stub.Convert, convert(), 5)
+    logs.request_id.set("abc")
+    await backend.call_async(backend.stub.Convert, convert(), 5)
     assert thing.calls[-1]["x-request-id"] == "abc"
 
 

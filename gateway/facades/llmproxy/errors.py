@@ -4,12 +4,12 @@ import uuid
 from http import HTTPStatus
 
 import orjson
-import structlog
 from flask import Response, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from gateway.errors import BackendError
 from gateway.facades.llmproxy.access import credentials
+from runtime import logs
 
 ERROR_TYPES = {
     400: "invalid_request_error",
@@ -86,5 +86,4 @@ def json_response(document: object, status: int = 200) -> Response:
 
 def request_id() -> str:
     """Return the id the front gave, or, behind any other server, one of our own."""
-    given = structlog.contextvars.get_contextvars().get("request_id")
-    return str(given) if given else str(request.environ.setdefault("pulsegate.request_id", uuid.uuid4().hex))
+    return logs.request_id.get() or str(request.environ.setdefault("pulsegate.request_id", uuid.uuid4().hex))

@@ -34,4 +34,4 @@ def test_without_a_word_the_usage_is_told():
 def test_a_health_check_imports_no_more_than_it_needs():
     code = "import sys, runtime.command, runtime.healthcheck; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert not {"pydantic", "structlog", "flask", "uvloop"} & set(loaded)
+    assert not {"pydantic", "orjson", "flask", "uvloop"} & set(loaded)

@@ -17,7 +17,7 @@ def test_a_line_is_one_json_object_with_time_level_module_and_message(capsys):
 
 def test_the_request_id_is_on_every_line_after_it_was_bound(capsys):
     logs.configure("info")
-    logs.bind_request("abc")
+    logs.request_id.set("abc")
     logging.getLogger("things").info("one")
     logging.getLogger("others").info("two")
     assert [json.loads(line)["request_id"] for line in capsys.readouterr().err.splitlines()] == ["abc", "abc"]
