@@ -14,6 +14,7 @@ from gateway.usage import STANDING_ROOM, Usage
 
 LONGEST_REMEMBERED = 4096
 CROWDED_SECONDS = 2.0
+LARGEST_JOINED = 16 * 1024
 
 
 class Doorstep(asyncio.Protocol):
@@ -74,6 +75,54 @@ class Doorstep(asyncio.Protocol):
         return protocol
 
 
+class Joined:
+    """A transport that sends at once what is written to it within one turn of the loop.
+
+    uvicorn writes the head and the body of an answer apart. Sending is what an answer costs most, and the client would
+    be woken twice.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._loop = asyncio.get_running_loop()
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    def write(self, data: bytes) -> None:
+        """Send with whatever else is written now, which is never so much that a slow client would go unnoticed."""
+        if not self._pieces:
+            self._loop.call_soon(self.flush)
+        self._pieces.append(data)
+        self._size += len(data)
+        if self._size > LARGEST_JOINED:
+            self.flush()
+
+    def write_now(self, data: bytes) -> None:
+        """Send what is whole."""
+        self.flush()
+        self._transport.write(data)
+
+    def flush(self) -> None:
+        """Send what has been written."""
+        if self._pieces:
+            self._transport.write(b"".join(self._pieces))
+            self._pieces.clear()
+            self._size = 0
+
+    def close(self) -> None:
+        """Close after what was written."""
+        self.flush()
+        self._transport.close()
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        """Hand the connection over."""
+        self.flush()
+        self._transport.set_protocol(protocol)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  everything else is the transport's
+        return getattr(self._transport, name)
+
+
 class SnapshotProtocol(HttpToolsProtocol):
     """uvicorn's protocol, grown by a look into the snapshots.
 
@@ -108,7 +157,8 @@ class SnapshotProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Remember what of the connection decides an answer."""
-        super().connection_made(transport)
+        self._joined = Joined(transport)
+        super().connection_made(self._joined)  # type: ignore[arg-type]  # all of a transport that uvicorn uses
         self._host = _peer(transport)
         self._usage.open(self._host)
         self._place = _place(transport)
@@ -129,7 +179,7 @@ class SnapshotProtocol(HttpToolsProtocol):
         if not (self._between_requests and (self.cycle is None or self.cycle.response_complete)):
             self._feed(data)
         elif answer := self._snapshots.get_raw((self._place, data)):
-            self.transport.write(answer.data)
+            self._joined.write_now(answer.data)
             self._answered_at = self.loop.time()
             if answer.close:
                 self.transport.close()
