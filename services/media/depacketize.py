@@ -47,8 +47,7 @@ class Pictures:
         self.needs_key = True
         self.given_up = 0
         self._next: int | None = None
-        self._waiting: dict[int, Packet] = {}
-        self._held_since: float | None = None
+        self._waiting: dict[int, tuple[Packet, float]] = {}
         self._parts: list[bytes] = []
         self._kinds: set[int] = set()
         self._size = 0
@@ -73,19 +72,19 @@ class Pictures:
             return  # came after it was given up, or twice
         if distance > _MOST_WAITING:
             self._start_again(packet.sequence)
-        self._waiting[packet.sequence] = packet
+        self._waiting.setdefault(packet.sequence, (packet, now))
         yield from self._drain()
-        if not self._waiting:
-            self._held_since = None
-        elif self._held_since is None:
-            self._held_since = now
-        elif now - self._held_since > PATIENCE_SECONDS:
+        while self._waiting and now - self._oldest_arrival() > PATIENCE_SECONDS:
             self._give_up()
             yield from self._drain()
-            self._held_since = now if self._waiting else None
+
+    def _oldest_arrival(self) -> float:
+        """Tell since when it is known that something is missing."""
+        return next(iter(self._waiting.values()))[1]
 
     def _drain(self) -> Iterator[Picture]:
-        while (packet := self._waiting.pop(self._next or 0, None)) is not None:
+        while (waiting := self._waiting.pop(self._next or 0, None)) is not None:
+            packet, _ = waiting
             self._next = (packet.sequence + 1) % _RANGE
             if self._timestamp is not None and packet.timestamp != self._timestamp:
                 yield from self._finish()  # its last packet had no marker
@@ -134,7 +133,7 @@ class Pictures:
     def _give_up(self) -> None:
         """Go on after the oldest gap; the picture it tore and those that build on it are lost."""
         oldest = min(self._waiting, key=lambda number: (number - (self._next or 0)) % _RANGE)
-        timestamp = self._waiting[oldest].timestamp
+        timestamp = self._waiting[oldest][0].timestamp
         if self._timestamp not in (None, timestamp):
             self.given_up += 1  # that of which the last packet is missing, beside that of which the first is
         self._forget()
@@ -145,7 +144,6 @@ class Pictures:
     def _start_again(self, sequence: int) -> None:
         """Follow numbers that have jumped."""
         self._waiting.clear()
-        self._held_since = None
         self._forget()
         self._next = sequence
         self._broken = self.needs_key = True

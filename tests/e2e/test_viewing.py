@@ -16,7 +16,7 @@ CLOCK_RATE = 90_000
 
 
 @asynccontextmanager
-async def viewing(system):
+async def viewing(system, path="/whep"):
     """Call, and yield the video track with the URL of the session."""
     peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     try:
@@ -24,7 +24,7 @@ async def viewing(system):
         await peer.setLocalDescription(await peer.createOffer())
         async with httpx.AsyncClient(timeout=20) as http:
             answer = await http.post(
-                system.url("media", "/whep"),
+                system.url("media", path),
                 content=peer.localDescription.sdp,
                 headers={"Content-Type": "application/sdp"},
             )
