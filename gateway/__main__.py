@@ -67,7 +67,10 @@ async def run(settings: GatewaySettings) -> None:
                 following = asyncio.create_task(backend.follow(settings.certificates))
                 resources.callback(following.cancel)
             app = create_app(
-                facade.name, facade.create_blueprint(backend, settings), facade.error_response, settings.max_body_bytes
+                facade.name,
+                facade.create_blueprint(backend, settings),
+                facade.error_response,
+                settings.max_body(facade.name),
             )
             sockets_of = facade.create_sockets(backend, settings) if facade.create_sockets else None
             sites[ports[facade.name]] = _site(facade, app, settings, sockets_of)
@@ -109,7 +112,7 @@ async def run(settings: GatewaySettings) -> None:
 def _site(facade: Facade, app: Flask, settings: GatewaySettings, sockets: Sockets | None) -> Site:
     """Tell the front what it must know of a façade."""
     headers = frozenset(name.encode() for name in facade.snapshot_headers)
-    bridge = Bridge(app, settings.max_body_bytes, settings.body_seconds)
+    bridge = Bridge(app, settings.max_body(facade.name), settings.body_seconds)
     return Site(facade.name, bridge, facade.snapshot_paths, headers, sockets)
 
 

@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from pydantic import SecretStr
+from pydantic import NonNegativeInt, SecretStr, TypeAdapter, ValidationError
 
-from gateway.settings import GatewaySettings
+from gateway.settings import GatewaySettings, Networks, Texts
 
 SEARCHED = ("config.json", "~/.ccproxy/config.json", "/etc/ccproxy/config.json")
 
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 def lay_under(settings: GatewaySettings) -> GatewaySettings:
-    """Take host, port and key from the file where neither environment nor flags say anything.
+    """Take host, port, key, limits and access from the file where neither environment nor flags say anything.
 
     The file is the LLM proxy's, which judges all of it; what is wrong there is no concern of the gateway. Its key
     must not be overlooked, though: a key nobody asks for protects nothing.
@@ -31,7 +31,35 @@ def lay_under(settings: GatewaySettings) -> GatewaySettings:
     }
     kinds = {"llmproxy_host": str, "llmproxy_port": int, "llmproxy_key": SecretStr}
     fits = {name: value for name, value in told.items() if value and isinstance(value, kinds[name])}
+    fits |= _access(_table(document, "security"), _table(document, "performance"))
     return settings.model_copy(update={name: fits[name] for name in fits.keys() - settings.model_fields_set})
+
+
+def _access(security: dict[str, Any], performance: dict[str, Any]) -> dict[str, Any]:
+    """Read who may call and how much; a value that is wrong is not used, and keeps the LLM proxy from starting."""
+    told: dict[str, tuple[object, Any]] = {
+        "llmproxy_ip_whitelist": (security.get("ip_whitelist"), Networks),
+        "llmproxy_ip_blacklist": (security.get("ip_blacklist"), Networks),
+        "llmproxy_cors": (security.get("cors_enabled"), bool),
+        "llmproxy_cors_origins": (security.get("cors_origins"), Texts),
+        "llmproxy_cors_headers": (security.get("allowed_headers"), Texts),
+        "llmproxy_audit": (security.get("audit_enabled"), bool),
+        "llmproxy_max_body_bytes": (performance.get("max_request_body_size"), NonNegativeInt),
+    }
+    fits: dict[str, Any] = {}
+    for name, (value, kind) in told.items():
+        if value in (None, []):
+            continue
+        try:
+            fits[name] = TypeAdapter(kind).validate_python(value)
+        except ValidationError:
+            log.warning("setting of the configuration file not used", extra={"setting": name})
+    return fits
+
+
+def _table(document: dict[str, Any], name: str) -> dict[str, Any]:
+    table = document.get(name)
+    return table if isinstance(table, dict) else {}
 
 
 def _read(named: Path | None) -> dict[str, Any]:

@@ -33,9 +33,14 @@ def is_loopback(host: str) -> bool:
 
 def is_trusted(host: str, trusted: Collection[Network]) -> bool:
     """Tell whether an address is that of a proxy whose words count."""
+    return is_within(host, trusted)
+
+
+def is_within(host: str, networks: Collection[Network]) -> bool:
+    """Tell whether an address lies in one of some networks; an IPv4 address may be written as an IPv6 one."""
     try:
         address = ip_address(host)
     except ValueError:
         return False
     address = getattr(address, "ipv4_mapped", None) or address
-    return any(address in network for network in trusted)
+    return any(address in network for network in networks)

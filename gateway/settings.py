@@ -21,6 +21,13 @@ def _split(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
+Networks = Annotated[list[Network], NoDecode, BeforeValidator(_split)]
+Texts = Annotated[list[str], NoDecode, BeforeValidator(_split)]
+
+MOST_MESSAGE_BYTES = 60 * 1024 * 1024
+"""What fits into one call of a backend, with room for its headers."""
+
+
 class GatewaySettings(Settings):
     """Settings of the gateway; the documented variables of the originals work beside ``PULSEGATE_GATEWAY_*``."""
 
@@ -104,6 +111,42 @@ class GatewaySettings(Settings):
     llmproxy_keys: SecretStr = Field(
         SecretStr(""), description="more keys of the LLM API, by comma; each has its own usage and budget"
     )
+    llmproxy_ip_whitelist: Networks = Field(
+        default_factory=list,
+        validation_alias=_documented("llmproxy_ip_whitelist", "CCPROXY_SECURITY_IP_WHITELIST"),
+        description="networks that may use the LLM API beside this machine, CIDR by comma; empty for all",
+    )
+    llmproxy_ip_blacklist: Networks = Field(
+        default_factory=list,
+        validation_alias=_documented("llmproxy_ip_blacklist", "CCPROXY_SECURITY_IP_BLACKLIST"),
+        description="networks that may not use the LLM API, CIDR by comma",
+    )
+    llmproxy_cors: bool = Field(
+        True,
+        validation_alias=_documented("llmproxy_cors", "CCPROXY_SECURITY_CORS_ENABLED"),
+        description="whether pages of other sites may read the LLM API's answers",
+    )
+    llmproxy_cors_origins: Texts = Field(
+        default_factory=lambda: ["*"],
+        validation_alias=_documented("llmproxy_cors_origins", "CCPROXY_SECURITY_CORS_ORIGINS"),
+        description="those sites, by comma; * for any",
+    )
+    llmproxy_cors_headers: Texts = Field(
+        default_factory=list,
+        validation_alias=_documented("llmproxy_cors_headers", "CCPROXY_SECURITY_ALLOWED_HEADERS"),
+        description="headers they may send beside the documented ones, by comma",
+    )
+    llmproxy_audit: bool = Field(
+        False,
+        validation_alias=_documented("llmproxy_audit", "CCPROXY_SECURITY_AUDIT_ENABLED"),
+        description="whether a line is logged of who used or was refused the LLM API",
+    )
+    llmproxy_max_body_bytes: int | None = Field(
+        None,
+        ge=0,
+        validation_alias=_documented("llmproxy_max_body_bytes", "CCPROXY_PERFORMANCE_MAX_REQUEST_BODY_SIZE"),
+        description="largest request body of the LLM API, 0 for all its process takes; `max_body_bytes` if empty",
+    )
     ccproxy_config: Path | None = Field(
         None,
         validation_alias=_documented("ccproxy_config", "CCPROXY_CONFIG"),
@@ -127,7 +170,7 @@ class GatewaySettings(Settings):
     requests_per_minute: int = Field(
         0, ge=0, description="requests of one client besides probes and the operator's, counted evenly; 0 for no limit"
     )
-    trusted_proxies: Annotated[list[Network], NoDecode, BeforeValidator(_split)] = Field(
+    trusted_proxies: Networks = Field(
         default_factory=list, description="networks whose forwarding headers count, CIDR by comma"
     )
 
@@ -143,6 +186,11 @@ class GatewaySettings(Settings):
             answers=self.max_answers,
             requests_per_minute=self.requests_per_minute,
         )
+
+    def max_body(self, name: str) -> int:
+        """Tell the largest body that a façade takes."""
+        own = self.llmproxy_max_body_bytes if name == "llmproxy" else None
+        return min(self.max_body_bytes if own is None else own or MOST_MESSAGE_BYTES, MOST_MESSAGE_BYTES)
 
     def listener(self, name: str) -> tuple[str, int]:
         """Tell host and port of one façade, or of the operator's pages."""

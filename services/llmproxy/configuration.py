@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from ipaddress import ip_network
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -142,6 +143,7 @@ class _Reader:
         idle = self._duration(performance, "request_timeout")
         rate = self._rate(performance)
         self._duration(expanded, "shutdown_timeout")
+        self._check_networks(_mapping(expanded.get("security")))
         if self._problems:
             raise ConfigurationError(self._problems)
         proxy_url = str(expanded.get("proxy_url") or "")
@@ -162,6 +164,18 @@ class _Reader:
         if isinstance(value, Mapping):
             return {key: self._expand(one) for key, one in value.items()}
         return [self._expand(one) for one in value] if isinstance(value, list) else value
+
+    def _check_networks(self, security: Document) -> None:
+        """Judge what the gateway reads, which has to take it as it is."""
+        for key in ("ip_whitelist", "ip_blacklist"):
+            for one in self._list(security, key):
+                try:
+                    ip_network(str(one))
+                except ValueError:
+                    self._problems.append(f"{key}: not an address or network: {one}")
+        for key in ("audit_enabled", "cors_enabled"):
+            if not isinstance(security.get(key, False), bool):
+                self._problems.append(f"{key} must be true or false")
 
     def _performance(self, document: Document) -> dict[str, Any]:
         """Lay ``CCPROXY_PERFORMANCE_*`` over the document's part of that name."""

@@ -6,9 +6,10 @@ import hmac
 from flask import request
 from werkzeug.exceptions import Forbidden, Unauthorized
 
-from gateway.peer import is_loopback, peer
+from gateway.peer import is_loopback, is_within, peer
 from gateway.settings import GatewaySettings
 
+FOR_EVERYBODY = ("/", "/health")
 OPERATORS = ("/status", "/usage")
 """What is for this machine or for whoever has a key."""
 
@@ -20,10 +21,14 @@ class Access:
         keys = [key.encode() for key in settings.client_keys]
         self._clients = {key: fingerprint(key) for key in keys}
         self._trusted = settings.trusted_proxies
+        self._allowed = settings.llmproxy_ip_whitelist
+        self._banned = settings.llmproxy_ip_blacklist
 
     def require(self) -> None:
         """Refuse a caller who may not have this route; only ``/`` and ``/health`` are for everybody."""
         path = request.path
+        if path not in FOR_EVERYBODY and not self._admitted():
+            raise Forbidden("This address may not use the API")
         if path in OPERATORS or path.startswith(tuple(f"{one}/" for one in OPERATORS)):
             if not self.detailed():
                 raise Unauthorized("Invalid or missing API key")
@@ -42,9 +47,21 @@ class Access:
         """Name the caller's key without telling it."""
         return self._known() or "local"
 
+    def peer(self) -> str:
+        """Tell the address of whoever is really calling."""
+        return peer(request.remote_addr or "", request.headers.get("X-Forwarded-For", ""), self._trusted)
+
     def _local(self) -> bool:
-        forwarded_for = request.headers.get("X-Forwarded-For", "")
-        return is_loopback(peer(request.remote_addr or "", forwarded_for, self._trusted))
+        return is_loopback(self.peer())
+
+    def _admitted(self) -> bool:
+        """Tell whether the lists of addresses let the caller in; this machine always is."""
+        if not (self._allowed or self._banned):
+            return True
+        address = self.peer()
+        if is_loopback(address):
+            return True
+        return (not self._allowed or is_within(address, self._allowed)) and not is_within(address, self._banned)
 
     def _known(self) -> str:
         """Name the first good one of the keys that were sent; each is compared with all of ours in constant time."""

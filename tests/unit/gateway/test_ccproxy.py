@@ -1,4 +1,5 @@
 import json
+from ipaddress import IPv4Network
 
 import pytest
 
@@ -36,7 +37,37 @@ def test_a_key_may_be_a_variable(write, monkeypatch):
     assert settings.llmproxy_key.get_secret_value() == "from the environment"
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"port": "x", "host": 7, "apikey": null}'])
+def test_who_may_call_and_how_much_is_used(write):
+    security = {
+        "ip_whitelist": ["10.0.0.0/8"],
+        "ip_blacklist": ["10.6.6.6"],
+        "cors_origins": ["https://x.test"],
+        "allowed_headers": ["x-mine"],
+        "cors_enabled": False,
+        "audit_enabled": True,
+    }
+    path = write({"security": security, "performance": {"max_request_body_size": 0}})
+    settings = lay_under(GatewaySettings(ccproxy_config=path))
+    assert settings.llmproxy_ip_whitelist == [IPv4Network("10.0.0.0/8")]
+    assert settings.llmproxy_ip_blacklist == [IPv4Network("10.6.6.6/32")]
+    assert (settings.llmproxy_cors_origins, settings.llmproxy_cors_headers) == (["https://x.test"], ["x-mine"])
+    assert (settings.llmproxy_cors, settings.llmproxy_audit) == (False, True)
+    assert settings.max_body("llmproxy") > settings.max_body("media") == 10_485_760
+
+
+def test_the_documented_variables_of_access_are_taken(write, monkeypatch):
+    monkeypatch.setenv("CCPROXY_SECURITY_IP_BLACKLIST", "10.6.6.6, 2001:db8::/32")
+    monkeypatch.setenv("CCPROXY_PERFORMANCE_MAX_REQUEST_BODY_SIZE", "1000")
+    path = write({"security": {"ip_blacklist": ["10.7.7.7"]}, "performance": {"max_request_body_size": 5}})
+    settings = lay_under(GatewaySettings(ccproxy_config=path))
+    assert [str(one) for one in settings.llmproxy_ip_blacklist] == ["10.6.6.6/32", "2001:db8::/32"]
+    assert settings.max_body("llmproxy") == 1000
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{", '{"security": {"ip_whitelist": ["x"]}, "performance": 5}', "[]", '{"port": "x", "host": 7, "apikey": null}'],
+)
 def test_what_cannot_be_read_changes_nothing(write, text):
     given = GatewaySettings(ccproxy_config=write(text))
     assert lay_under(given) == given

@@ -238,10 +238,10 @@ async def serving_gateway(address, until, **settings):
     monitor.start()
     backend = Backend(FACADE.name, address, FACADE.stub, monitor)
     app = create_app(
-        FACADE.name, FACADE.create_blueprint(backend, settings), FACADE.error_response, settings.max_body_bytes
+        FACADE.name, FACADE.create_blueprint(backend, settings), FACADE.error_response, settings.max_body(FACADE.name)
     )
     headers = frozenset(name.encode() for name in FACADE.snapshot_headers)
-    site = Site(FACADE.name, Bridge(app, settings.max_body_bytes), FACADE.snapshot_paths, headers)
+    site = Site(FACADE.name, Bridge(app, settings.max_body(FACADE.name)), FACADE.snapshot_paths, headers)
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
     front = Front({port: site}, 0, Snapshots(lambda: monitor.version), Metrics(CollectorRegistry()), Usage())

@@ -90,7 +90,7 @@ def client(backend):
     def make(peer=LOCAL, **settings):
         settings = GatewaySettings(**settings)
         app = create_app(
-            "llmproxy", FACADE.create_blueprint(backend, settings), FACADE.error_response, settings.max_body_bytes
+            "llmproxy", FACADE.create_blueprint(backend, settings), FACADE.error_response, settings.max_body("llmproxy")
         )
         client = app.test_client()
         client.environ_base["REMOTE_ADDR"] = peer
@@ -499,3 +499,73 @@ def test_a_body_above_the_limit_is_refused_before_anything_else_and_tells_the_li
     assert answer.json["limit"] == 100
     assert answer.headers["x-should-retry"] == "false"
     assert backend.asked == []
+
+
+def status_from(client, peer, path="/status", key=KEY, **settings):
+    return client(peer, llmproxy_key=KEY, **settings).get(path, headers={"x-api-key": key} if key else {}).status_code
+
+
+@pytest.mark.parametrize(
+    ("lists", "peer", "status"),
+    [
+        ({"llmproxy_ip_whitelist": "10.0.0.0/8"}, OTHER, 200),
+        ({"llmproxy_ip_whitelist": "10.0.0.0/8"}, "::ffff:10.1.2.3", 200),
+        ({"llmproxy_ip_whitelist": "10.0.0.0/8"}, "192.0.2.1", 403),
+        ({"llmproxy_ip_whitelist": "10.0.0.0/8"}, "2001:db8::1", 403),
+        ({"llmproxy_ip_whitelist": "10.0.0.0/8"}, LOCAL, 200),
+        ({"llmproxy_ip_blacklist": "10.1.2.3"}, OTHER, 403),
+        ({"llmproxy_ip_blacklist": "10.1.2.3"}, "10.1.2.4", 200),
+        ({"llmproxy_ip_whitelist": "10.0.0.0/8", "llmproxy_ip_blacklist": "10.1.0.0/16"}, OTHER, 403),
+    ],
+)
+def test_addresses_are_let_in_or_kept_out_whatever_their_key(client, lists, peer, status):
+    assert status_from(client, peer, **lists) == status
+    assert status_from(client, peer, "/health", key="", **lists) == 200
+    answer = client(peer, llmproxy_key=KEY, **lists).post("/v1/messages", data=b"{}")
+    assert answer.json["error"]["type"] == ("authentication_error" if status == 200 else "permission_error")
+
+
+def test_a_forwarding_header_does_not_pass_the_list_of_addresses(client):
+    kept_out = client(OTHER, llmproxy_key=KEY, llmproxy_ip_blacklist="10.1.2.3")
+    assert kept_out.get("/status", headers={"x-api-key": KEY, "X-Forwarded-For": "192.0.2.1"}).status_code == 403
+
+
+def test_only_the_named_sites_may_read_answers(client):
+    named = client(llmproxy_cors_origins="https://a.test, https://b.test", llmproxy_cors_headers="x-mine")
+    answer = named.get("/", headers={"Origin": "https://b.test"})
+    assert answer.headers["Access-Control-Allow-Origin"] == "https://b.test"
+    assert answer.headers["Vary"] == "Origin"
+    assert "x-mine" in answer.headers["Access-Control-Allow-Headers"]
+    for headers in ({"Origin": "https://evil.test"}, {}):
+        answer = named.get("/", headers=headers)
+        assert "Access-Control-Allow-Origin" not in answer.headers
+        assert answer.headers["Vary"] == "Origin"
+    answer = client(llmproxy_cors=False).options("/v1/messages", headers={"Origin": "https://a.test"})
+    assert answer.status_code == 204
+    assert "Access-Control-Allow-Origin" not in answer.headers
+
+
+def test_an_answer_that_depends_on_the_site_is_never_one_from_memory():
+    assert "origin" in FACADE.snapshot_headers
+
+
+def test_who_used_the_api_or_was_refused_is_logged_where_wanted_without_the_key(client, caplog):
+    caplog.set_level("INFO", "gateway.audit")
+    audited = client(OTHER, llmproxy_key=KEY, llmproxy_audit=True)
+    audited.get("/status", headers={"x-api-key": KEY})
+    audited.get("/providers", headers={"x-api-key": "guess"})
+    audited.get("/health")
+    client(OTHER, llmproxy_key=KEY).get("/status")
+    lines = [vars(record) for record in caplog.records if record.name == "gateway.audit"]
+    told = [(line["peer"], line["method"], line["route"], line["status"]) for line in lines]
+    assert told == [(OTHER, "GET", "/status", 200), (OTHER, "GET", "/providers", 401)]
+    assert KEY not in str(lines)
+    assert "guess" not in str(lines)
+
+
+def test_the_llm_api_may_take_larger_bodies_than_the_others(client, backend):
+    backend.answers["CreateMessage"] = [message()]
+    large = client(max_body_bytes=100, llmproxy_max_body_bytes=1000)
+    assert large.post("/v1/messages", data=b"x" * 101).status_code == 200
+    answer = large.post("/v1/messages", data=b"x" * 1001)
+    assert (answer.status_code, answer.json["limit"]) == (413, 1000)

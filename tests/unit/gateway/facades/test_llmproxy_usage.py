@@ -43,7 +43,10 @@ def get(backend):
     def ask(path, peer=LOCAL, headers=None, **settings):
         settings = GatewaySettings(**settings)
         app = create_app(
-            "llmproxy", FACADE.create_blueprint(backend, settings), FACADE.error_response, settings.max_body_bytes
+            "llmproxy",
+            FACADE.create_blueprint(backend, settings),
+            FACADE.error_response,
+            settings.max_body(FACADE.name),
         )
         return app.test_client().get(path, headers=headers, environ_base={"REMOTE_ADDR": peer})
 

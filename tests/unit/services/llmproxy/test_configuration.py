@@ -148,6 +148,8 @@ def test_routes_name_provider_model_and_parameters():
         ({"performance": {"request_timeout": "soon"}}, "request_timeout: invalid duration: 'soon'"),
         ({"performance": {"rate_limit_enabled": "yes"}}, "rate_limit_enabled must be true or false"),
         ({"performance": {"rate_limit_requests_per_min": 0}}, "rate_limit_requests_per_min must be a positive"),
+        ({"security": {"ip_whitelist": ["10.0.0.0/8", "here"]}}, "ip_whitelist: not an address or network: here"),
+        ({"security": {"cors_enabled": "no"}}, "cors_enabled must be true or false"),
         (one(api_keys=[1]), "api_keys must be a list of keys, or of objects with key and weight"),
         (one(api_keys=[{"key": "k", "weight": 0}]), "the weight of a key must be a positive whole number"),
     ],
