@@ -22,6 +22,8 @@ Streaming = Callable[..., Any]
 
 
 LONGEST_CALL_SECONDS = 600.0
+CONNECT_SECONDS = 3.0
+LOOK_SECONDS = 0.02
 
 
 class Backend(Generic[Stub]):
@@ -74,11 +76,7 @@ class Backend(Generic[Stub]):
 
     async def call_async(self, method: Unary[Response], request: Any, timeout_seconds: float) -> Response:  # noqa: ANN401  as above
         """Do the same for a coroutine on the gateway's loop."""
-        self._require_reachable()
-        try:
-            return await method(request, timeout=timeout_seconds, metadata=metadata())
-        except grpc.aio.AioRpcError as error:
-            raise _translated(error) from None
+        return await self._reached(lambda: method(request, timeout=timeout_seconds, metadata=metadata()))
 
     def call_each(self, name: str, request: object, timeout_seconds: float) -> dict[str, Any]:
         """Call a unary method, by its name, of every replica that answers, for what each knows only of itself.
@@ -125,11 +123,12 @@ class Backend(Generic[Stub]):
 
     def stream(self, method: Streaming, request: Any, timeout_seconds: float) -> Generator[Any, None, None]:  # noqa: ANN401  as above
         """Yield what a streaming method answers; raises ``BackendError``; closing the generator cancels the call."""
-        self._require_reachable()
         answers = _Answers(method, request, timeout_seconds)
         try:
-            while (answer := bridge.wait(answers.next(), self._loop)) is not None:
+            answer = bridge.wait(self._reached(answers.first), self._loop)
+            while answer is not None:
                 yield answer
+                answer = bridge.wait(answers.next(), self._loop)
         finally:
             self._loop.call_soon_threadsafe(answers.cancel)
 
@@ -137,6 +136,33 @@ class Backend(Generic[Stub]):
         """Close every channel."""
         for one in (self._channel, *self._direct.values()):
             await one.close()
+
+    async def _reached(self, attempt: Callable[[], Awaitable[Response]]) -> Response:
+        """Return what an attempt brings, or a second one if a replica was lost while another serves."""
+        self._require_reachable()
+        await self._connected()
+        try:
+            return await attempt()
+        except grpc.aio.AioRpcError as error:
+            if error.code() is not grpc.StatusCode.UNAVAILABLE or not await self._connected():
+                raise _translated(error) from None
+        try:
+            return await attempt()
+        except grpc.aio.AioRpcError as error:
+            raise _translated(error) from None
+
+    async def _connected(self) -> bool:
+        """Wait until the channel has a replica that the monitor already sees serving; tell whether it has.
+
+        Each connects at its own pace. A rollout that goes on as soon as the monitor sees the new replica would take
+        away the only one the channel knows.
+        """
+        until = self._loop.time() + CONNECT_SECONDS
+        while self._channel.get_state(try_to_connect=True) is not grpc.ChannelConnectivity.READY:
+            if not self.picture.serving() or self._loop.time() > until:
+                return False
+            await asyncio.sleep(LOOK_SECONDS)
+        return True
 
     def _require_reachable(self) -> None:
         # A frozen peer would hold a call in the connecting channel until its deadline.
@@ -153,13 +179,18 @@ class _Answers:
         self._timeout_seconds = timeout_seconds
         self._call: Any = None
 
-    async def next(self) -> Any:  # noqa: ANN401  whatever the method answers
-        if self._call is None:
-            self._call = self._method(self._request, timeout=self._timeout_seconds, metadata=metadata())
+    async def first(self) -> Any:  # noqa: ANN401  whatever the method answers
+        self._call = self._method(self._request, timeout=self._timeout_seconds, metadata=metadata())
+        return await self._read()
+
+    async def next(self) -> Any:  # noqa: ANN401  as above
         try:
-            answer = await self._call.read()
+            return await self._read()
         except grpc.aio.AioRpcError as error:
             raise _translated(error) from None
+
+    async def _read(self) -> Any:  # noqa: ANN401  as above
+        answer = await self._call.read()
         return None if answer is grpc.aio.EOF else answer
 
     def cancel(self) -> None:

@@ -33,9 +33,9 @@ _SERVICE_CONFIG: Mapping[str, object] = {
         {
             "name": [{}],
             "retryPolicy": {
-                "maxAttempts": 5,
-                "initialBackoff": "0.05s",
-                "maxBackoff": "0.4s",  # together longer than a channel waits before it connects again
+                "maxAttempts": 3,
+                "initialBackoff": "0.01s",
+                "maxBackoff": "0.1s",
                 "backoffMultiplier": 2,
                 "retryableStatusCodes": ["UNAVAILABLE"],
             },

@@ -50,15 +50,25 @@ class System:
             variables[f"PULSEGATE_GATEWAY_{name.upper()}_PORT"] = str(self.ports[f"{name} rest"])
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(OF_THE_ORIGINALS)}
         self.environment = {**inherited, **variables, "PYTHONPATH": str(ROOT)}
+        self.replicas = {}
+
+    def add_replica(self, name, port, ice_port):
+        """Put a second replica of a backend, known as ``<name> again``, behind the gateway's target."""
+        address = f"127.0.0.1:{port}"
+        self.replicas[f"{name} again"] = {
+            f"PULSEGATE_{name.upper()}_ADDRESS": address,
+            "PULSEGATE_CONVERTER_ICE_ADDRESS": f"127.0.0.1:{ice_port}",
+        }
+        self.environment[f"PULSEGATE_GATEWAY_{name.upper()}_TARGET"] += f",{address}"
 
     def start(self, *names, **variables):
         for name in names:
             self.starts[name] += 1
             with self.log(name).open("ab") as log:
                 self.processes[name] = subprocess.Popen(
-                    [sys.executable, "-m", MODULES[name]],
+                    [sys.executable, "-m", MODULES[name.removesuffix(" again")]],
                     cwd=self.folder,
-                    env={**self.environment, **variables},
+                    env={**self.environment, **self.replicas.get(name, {}), **variables},
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,

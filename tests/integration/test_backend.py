@@ -1,11 +1,12 @@
 import asyncio
+from datetime import UTC, datetime
 
 import grpc
 import pytest
 
 from gateway.backend import Backend
 from gateway.errors import BackendError
-from gateway.monitor import Monitor, Watched
+from gateway.monitor import Monitor, Picture, Replica, Watched, Word
 from gen.converter.v1 import converter_pb2, converter_pb2_grpc
 from runtime import logs
 
@@ -84,3 +85,52 @@ async def test_a_backend_known_to_be_unreachable_is_not_called(thing, serve_thin
         await backend.call_async(backend.stub.Convert, convert(), 3600)
     assert failure.value.status == 503
     await backend.close()
+
+
+class Seen:
+    """A monitor that sees what a test says, ahead of the channel."""
+
+    def __init__(self, *, serving):
+        self._picture = Picture("thing", (replica(serving=serving),))
+
+    def picture(self, _name):
+        return self._picture
+
+
+def replica(*, serving):
+    word = Word("SERVING" if serving else "NOT_SERVING", datetime.now(UTC))
+    return Replica("thing", reachable=True, words={"": word}, judged=True)
+
+
+@pytest.fixture
+async def ahead(unused_tcp_port):
+    """Make a backend for a port where nothing listens yet, which a monitor already says to be there."""
+    made = []
+
+    def make(*, serving):
+        address = f"127.0.0.1:{unused_tcp_port}"
+        made.append(Backend("thing", address, converter_pb2_grpc.ConverterServiceStub, Seen(serving=serving)))
+        return made[-1]
+
+    yield make
+    for backend in made:
+        await backend.close()
+
+
+async def test_a_call_waits_for_the_channel_to_reach_the_replica_that_the_monitor_sees(
+    ahead, thing, serve_thing, unused_tcp_port
+):
+    backend = ahead(serving=True)
+    calling = asyncio.create_task(backend.call_async(backend.stub.Convert, convert(value=2), 5))
+    await asyncio.sleep(1)  # longer than a failed call is tried again
+    assert not calling.done()
+    async with serve_thing(thing, f"127.0.0.1:{unused_tcp_port}"):
+        assert (await calling).value == 4
+
+
+async def test_a_call_fails_at_once_while_the_monitor_sees_nobody_serving(ahead):
+    backend = ahead(serving=False)
+    with pytest.raises(BackendError) as failure:
+        async with asyncio.timeout(2.5):  # a call that waited would take longer
+            await backend.call_async(backend.stub.Convert, convert(value=2), 5)
+    assert failure.value.status == 503
