@@ -18,7 +18,7 @@ from runtime.server import BIND_EXIT as PREFLIGHT_EXIT
 from runtime.server import serve
 from runtime.settings import FILE_EXIT, load
 from runtime.status import StatusFeed
-from services.media import compat, config_file, metrics, turn
+from services.media import compat, config_file, metrics, turn, ways
 from services.media.artifacts import Artifacts
 from services.media.calls import CAPABILITIES, Calls, Terms
 from services.media.config_file import ConfigFile, ConfigInvalid
@@ -37,7 +37,6 @@ from services.media.streams import Streams
 from services.media.symple.exchange import Exchange
 from services.media.symple.message import Fields
 from services.media.symple.rooms import SERVER_USER, Member
-from services.media.wire import can_segment
 
 SERVICE = media_pb2.DESCRIPTOR.services_by_name["MediaService"].full_name
 
@@ -87,7 +86,6 @@ async def run(settings: MediaSettings, file: ConfigFile) -> None:
 async def assemble(settings: MediaSettings, stack: AsyncExitStack, file: ConfigFile) -> Parts:
     """Put the parts together and start them; the stack ends them in reverse order."""
     compat.offer_addresses(settings.candidate_addresses)
-    fan_out = await choose_fan_out(settings.fan_out)
     fed = _fed_streams(settings)
     for name, stream in fed.items():
         await start(stack, stream.run(), f"stream {name}")
@@ -112,8 +110,8 @@ async def assemble(settings: MediaSettings, stack: AsyncExitStack, file: ConfigF
         await start(stack, _look_for_turn(settings, health), "look-out for TURN")
     peers = Peers(
         streams,
-        fan_out,
-        Limits(settings.max_viewers, settings.setup_seconds, settings.silence_seconds, settings.publish_bitrate),
+        await ways.choose(settings.fan_out, _encoding(settings), settings.publish_bitrate),
+        Limits(settings.max_viewers, settings.setup_seconds, settings.silence_seconds),
         on_change,
     )
     await start(stack, peers.watch(), "peers")
@@ -147,26 +145,15 @@ def _signalling(
     return Signalling(exchange, calls.end, on_change), calls
 
 
-async def choose_fan_out(wanted: str) -> str:
-    """Take the fastest way of sending that works here, and say which."""
-    if wanted != "stock":
-        try:
-            compat.self_test()
-            await compat.self_test_peer()
-        except compat.Missing as error:
-            log.warning("shared fan-out not possible", extra={"reason": str(error)})
-            wanted = "stock"
-    if wanted == "auto" and not can_segment():
-        wanted = "plain"
-    log.info("fan-out", extra={"way": wanted})
-    return wanted
-
-
 def _fed_streams(settings: MediaSettings) -> dict[str, Stream]:
     origin = Origin(settings.source)
     if settings.mode != "stream" or origin.kind == "none":
         return {}
-    encoding = Encoding(
+    return {settings.stream: Stream(origin, _encoding(settings), loop_file=settings.loop)}
+
+
+def _encoding(settings: MediaSettings) -> Encoding:
+    return Encoding(
         settings.video_width,
         settings.video_height,
         settings.video_fps,
@@ -174,7 +161,6 @@ def _fed_streams(settings: MediaSettings) -> dict[str, Stream]:
         settings.audio_bitrate,
         settings.passthrough_video,
     )
-    return {settings.stream: Stream(origin, encoding, loop_file=settings.loop)}
 
 
 def _record_folder(settings: MediaSettings) -> RecordFolder:

@@ -89,13 +89,17 @@ class EncodedVideo:
         if self._resting:
             return
         for frame in packet.decode():
-            seconds = offset + _seconds(frame.pts, frame.time_base)
-            if abs(seconds - self._next_due) > 1.0:
-                self._next_due = seconds
-            if seconds < self._next_due - 0.25 / self._fps:
-                continue
-            self._next_due = max(self._next_due, seconds - 1.0 / self._fps) + 1.0 / self._fps
-            yield from self._encode(frame, round(seconds * CLOCK_RATES["video"]))
+            yield from self.encode(frame, offset)
+
+    def encode(self, frame: av.VideoFrame, offset: float) -> Iterator[Unit]:
+        """Yield the access unit of one picture, unless it is beyond the frame rate."""
+        seconds = offset + _seconds(frame.pts, frame.time_base)
+        if abs(seconds - self._next_due) > 1.0:
+            self._next_due = seconds
+        if seconds < self._next_due - 0.25 / self._fps:
+            return
+        self._next_due = max(self._next_due, seconds - 1.0 / self._fps) + 1.0 / self._fps
+        yield from self._encode(frame, round(seconds * CLOCK_RATES["video"]))
 
     def _encode(self, frame: av.VideoFrame, timestamp: int) -> Iterator[Unit]:
         size = fit((frame.width, frame.height), self._most)
@@ -150,17 +154,19 @@ class EncodedAudio:
     def units(self, packet: "av.Packet[Any]", offset: float) -> Iterator[Unit]:
         """Yield packets on a gapless clock, which jumps only where the source does."""
         for frame in cast("list[av.AudioFrame]", packet.decode()):
-            start = round((offset + _seconds(frame.pts, frame.time_base)) * CLOCK_RATES["audio"])
-            if self._clock is None or abs(start - self._clock) > _LARGEST_AUDIO_DRIFT:
-                self._clock = start
-                self._resampler = self._new_resampler()
-            frame.pts = None
-            for piece in self._resampler.resample(frame):
-                piece.pts, piece.time_base = self._clock, AUDIO_TIME_BASE
-                yield from (
-                    Unit("audio", bytes(packet), self._clock, key=True) for packet in self._encoder.encode(piece)
-                )
-                self._clock += piece.samples
+            yield from self.encode(frame, offset)
+
+    def encode(self, frame: av.AudioFrame, offset: float) -> Iterator[Unit]:
+        """Yield the packets that one frame completes."""
+        start = round((offset + _seconds(frame.pts, frame.time_base)) * CLOCK_RATES["audio"])
+        if self._clock is None or abs(start - self._clock) > _LARGEST_AUDIO_DRIFT:
+            self._clock = start
+            self._resampler = self._new_resampler()
+        frame.pts = None
+        for piece in self._resampler.resample(frame):
+            piece.pts, piece.time_base = self._clock, AUDIO_TIME_BASE
+            yield from (Unit("audio", bytes(packet), self._clock, key=True) for packet in self._encoder.encode(piece))
+            self._clock += piece.samples
 
     def _open(self) -> AudioCodecContext:
         encoder = av.CodecContext.create("libopus", "w")

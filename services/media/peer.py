@@ -55,8 +55,9 @@ class RestartUnsupported(Exception):
 
 
 class Media(Protocol):
-    """What flows over a peer: a ``Viewing`` or a ``Publishing``."""
+    """What flows over a peer: a ``Viewing``, a ``Publishing``, or a ``Transcoding`` in place of the latter."""
 
+    publishes: bool
     plain_packets: bool
     """Whether packets are made or read here, and so are to be without header extensions."""
 

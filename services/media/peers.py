@@ -11,10 +11,10 @@ from services.media import fragment
 from services.media.inbound import Inbound
 from services.media.offer import Offer, parse
 from services.media.peer import Peer, State, new_id
-from services.media.publishing import Publishing
 from services.media.streams import Streams
 from services.media.unit import Kind
 from services.media.viewing import Viewing
+from services.media.ways import Ways
 
 CHECK_SECONDS = 0.5
 _MOST_ANSWERS_AT_ONCE = 8
@@ -42,12 +42,11 @@ class Counts:
 
 @dataclass(frozen=True)
 class Limits:
-    """How many peers there may be, how long they may be silent, and how many bits per second a publisher may send."""
+    """How many peers there may be and how long they may be silent."""
 
     most: int
     setup_seconds: float
     silence_seconds: float
-    publish_bitrate: int
 
 
 class Peers:
@@ -57,9 +56,9 @@ class Peers:
     one that reports nothing for ``silence_seconds`` and does not answer when asked: aiortc would take half a minute.
     """
 
-    def __init__(self, streams: Streams, fan_out: str, limits: Limits, on_change: Callable[[], None]) -> None:
+    def __init__(self, streams: Streams, ways: Ways, limits: Limits, on_change: Callable[[], None]) -> None:
         self._streams = streams
-        self._fan_out = fan_out
+        self._ways = ways
         self._limits = limits
         self._on_change = on_change
         self._peers: dict[str, Peer] = {}
@@ -75,7 +74,7 @@ class Peers:
         offer = parse(offer_text)
         kinds = offer.wanted()
         self._check_room()
-        media = Viewing(self._streams.hub(stream), self._fan_out)
+        media = Viewing(self._streams.hub(stream), self._ways.fan_out)
         return await self._add(Peer(new_id(), stream, media, self._note), offer, kinds)
 
     async def publish(self, stream: str, offer_text: str, label: str = "") -> tuple[Peer, str]:
@@ -89,7 +88,7 @@ class Peers:
         self._check_room()
         peer_id = new_id()
         make_inbound = partial(Inbound, stream, peer_id, label or stream, kinds)
-        media = Publishing(make_inbound, self._streams.begin, self._limits.publish_bitrate)
+        media = self._ways.receive(make_inbound, self._streams.begin)
         return await self._add(Peer(peer_id, stream, media, self._note), offer, kinds)
 
     def _find(self, peer_id: str) -> Peer:

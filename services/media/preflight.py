@@ -130,6 +130,13 @@ def _live(facts: Facts) -> list[Check]:
             if lost
             else Check("source_live", "pass", "The source gives pictures")
         )
+    if facts.mode == "relay":
+        waiting = facts.source_error
+        checks.append(
+            Check("source_live", "warn", f"{waiting[:1].upper()}{waiting[1:]}")
+            if waiting
+            else Check("source_live", "pass", "No viewer waits for a publisher")
+        )
     if facts.mode == "record":
         checks.append(
             Check("record_dir", "fail", f"Recordings cannot be written: {facts.record_dir_error}")

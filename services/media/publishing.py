@@ -50,6 +50,7 @@ class Publishing:
         begin: Callable[[Inbound], None],
         most_bitrate: int,
     ) -> None:
+        self.publishes = True
         self.plain_packets = True
         self.inbound = make_inbound(self._ask_for_key)
         self._begin = begin

@@ -16,7 +16,6 @@ from services.media.fragment import UnusableFragment
 from services.media.offer import NoCommonCodec, UnusableOffer
 from services.media.peer import Peer, RestartUnsupported, SetUpTimeout, State
 from services.media.peers import Full, Peers, UnknownPeer
-from services.media.publishing import Publishing
 from services.media.settings import MediaSettings
 from services.media.signalling import NotOpened, Signalling
 from services.media.status import ID_PREFIX, StatusBook
@@ -192,9 +191,7 @@ def _session(peer: Peer) -> media_pb2.Session:
     session = media_pb2.Session(
         id_prefix=peer.id[:ID_PREFIX],
         stream=peer.stream,
-        direction=media_pb2.Session.DIRECTION_PUBLISH
-        if isinstance(peer.media, Publishing)
-        else media_pb2.Session.DIRECTION_VIEW,
+        direction=media_pb2.Session.DIRECTION_PUBLISH if peer.media.publishes else media_pb2.Session.DIRECTION_VIEW,
         state=_STATES[peer.state],
     )
     session.started_at.FromDatetime(peer.started_at)

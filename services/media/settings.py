@@ -123,5 +123,6 @@ class MediaSettings(BackendSettings):
     setup_seconds: float = Field(10.0, gt=0, description="time a viewer gets to connect after its answer")
     silence_seconds: float = Field(8.0, gt=0, description="time without any sign of a viewer until it is dropped")
     fan_out: Literal["auto", "plain", "stock"] = Field(
-        "auto", description="how packets leave: auto takes the fastest way that works here"
+        "auto",
+        description="how packets leave: auto takes the fastest way that works here; stock decodes publishers, too",
     )

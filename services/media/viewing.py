@@ -28,6 +28,7 @@ class Viewing:
     """Sends one hub to one peer, and claims it from the first moment so that its source runs when it is needed."""
 
     def __init__(self, hub: Hub, fan_out: str) -> None:
+        self.publishes = False
         self.plain_packets = fan_out != "stock"
         self._hub = hub
         self._fan_out = fan_out

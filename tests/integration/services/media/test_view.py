@@ -2,8 +2,6 @@ import asyncio
 import gc
 import itertools
 import re
-from pathlib import Path
-from types import CoroutineType
 
 import grpc
 import numpy as np
@@ -12,15 +10,7 @@ from aiortc import RTCSessionDescription
 
 from gen.media.v1 import media_pb2
 from services.media.offer import UnusableOffer, parse
-
-
-def descriptors():
-    return len(list(Path("/proc/self/fd").iterdir()))
-
-
-def new_tasks(before):
-    """Tell the tasks that were not there before; gRPC's own, which come and go, are not written in Python."""
-    return {task for task in asyncio.all_tasks() - before if isinstance(task.get_coro(), CoroutineType)}
+from tests.integration.services.media.leaks import descriptors, new_tasks
 
 
 @pytest.mark.parametrize("fan_out", ["auto", "plain", "stock"])
