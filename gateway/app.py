@@ -6,6 +6,7 @@ from collections.abc import Callable
 from flask import Blueprint, Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
+from gateway import openapi
 from gateway.bridge import REFUSED, ROUTE, SCOPE
 from gateway.errors import BackendError
 
@@ -13,11 +14,15 @@ log = logging.getLogger(__name__)
 
 
 def create_app(
-    name: str, blueprint: Blueprint, error_response: Callable[[int, Exception], Response], max_body_bytes: int
+    name: str,
+    blueprint: Blueprint,
+    error_response: Callable[[int, Exception], Response],
+    max_body_bytes: int,
 ) -> Flask:
     """Put a blueprint on an application of its own, whose every error is told in the façade's own envelope.
 
-    One application per façade, because a blueprint cannot own 404 and 405.
+    One application per façade, because a blueprint cannot own 404 and 405. What the description of its
+    routes needs besides them lies in the blueprint's package.
     """
     app = Flask(name, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
@@ -59,4 +64,5 @@ def create_app(
         return response
 
     app.register_blueprint(blueprint)
+    openapi.add_routes(app, blueprint.import_name)
     return app

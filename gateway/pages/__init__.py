@@ -6,6 +6,8 @@ from importlib.resources import files
 
 from flask import Blueprint, Response, request
 
+from gateway.describe import not_described
+
 CONTENT_TYPES = {
     "html": "text/html; charset=utf-8",
     "css": "text/css; charset=utf-8",
@@ -44,6 +46,7 @@ def _view(name: str) -> Callable[[], Response]:
     etag = sha256(body).hexdigest()[:16]
     content_type = CONTENT_TYPES[name.rpartition(".")[2]]
 
+    @not_described
     def view() -> Response:
         response = Response(body, content_type=content_type, headers=HEADERS)
         response.set_etag(etag)

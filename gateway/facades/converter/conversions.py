@@ -11,6 +11,7 @@ from werkzeug.exceptions import UnsupportedMediaType
 
 from gateway.backend import Backend
 from gateway.batch import Batched, Metadata
+from gateway.describe import describe
 from gateway.errors import BackendError
 from gateway.facades.converter.errors import refuse
 from gen.converter.v1 import converter_pb2 as messages
@@ -42,6 +43,7 @@ def add_routes(converter: Blueprint, backend: Backend[Any], ice_address: str) ->
     convert_alone = Batched(convert_many, limit=1)  # what is huge must not make a batch of others fail
 
     @converter.post("/api/convert")
+    @describe({200: "Result", 400: "Error", 415: "Error", 503: "Error"}, body="Conversion")
     def convert() -> Response:
         """Convert one value, checking in documented order."""
         category, conversion = _read()
@@ -50,6 +52,7 @@ def add_routes(converter: Blueprint, backend: Backend[Any], ice_address: str) ->
         return jsonify(resultado=_result(category, backend.call(method, conversion, TIMEOUT_SECONDS)))
 
     @converter.get("/api/unidades/<category>")
+    @describe({200: "DocumentedUnits", 400: "Error", 503: "Error"})
     def units(category: str) -> Response:
         """List the units of a category as one text."""
         require_serving(backend)
@@ -62,6 +65,7 @@ def add_routes(converter: Blueprint, backend: Backend[Any], ice_address: str) ->
         return jsonify(unidades=", ".join(answer.units))
 
     @converter.get("/api/status")
+    @describe({200: "Status"})
     def status() -> Response:
         """Answer 200 always, as documented; the body tells whether conversions will work."""
         return jsonify(connected=backend.picture.serving(), servidor=ice_address)

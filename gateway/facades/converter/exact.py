@@ -8,6 +8,7 @@ import grpc
 from flask import Blueprint, Response, jsonify, request
 
 from gateway.backend import Backend
+from gateway.describe import describe
 from gateway.errors import BackendError
 from gateway.facades.converter.conversions import TIMEOUT_SECONDS, read_object, require_serving, sendable
 from gateway.facades.converter.errors import Refused
@@ -31,6 +32,11 @@ def add_routes(converter: Blueprint, backend: Backend[Any]) -> None:
     """Add the routes under ``/api/v1``."""
 
     @converter.post("/api/v1/convert")
+    @describe(
+        {200: "ExactAnswer", 400: "Error", 415: "Error", 503: "Error"},
+        body="ExactRequest",
+        headers={"Accept-Language": "Language of the texts where the body names none: es or en."},
+    )
     def convert_exactly() -> Response:
         """Convert one value, or those listed under ``conversions``, each with its own outcome."""
         document = read_object(WITH_TEXTS)
@@ -51,6 +57,7 @@ def add_routes(converter: Blueprint, backend: Backend[Any]) -> None:
         return jsonify(_outcome(outcomes[0]))
 
     @converter.get("/api/v1/units")
+    @describe({200: "Quantities", 400: "Error", 503: "Error"}, query={"quantity": "The one to list, such as mass."})
     def list_units() -> Response:
         """List every quantity with its units, or the one that ``?quantity=`` names."""
         quantity = request.args.get("quantity", "")

@@ -1,4 +1,4 @@
-"""The page of the converter, what its status light follows, and the description of its routes."""
+"""The page of the converter and what its status light follows."""
 
 import json
 from collections.abc import Iterator
@@ -9,6 +9,7 @@ from typing import Any, Final
 from flask import Blueprint, Response, abort, send_from_directory
 
 from gateway.backend import Backend
+from gateway.describe import describe, not_described
 
 FOLDER = Path(__file__).parent / "page"
 TYPES: Final = {"index.html": "text/html", "app.js": "text/javascript", "style.css": "text/css"}
@@ -16,13 +17,14 @@ POLICY = "default-src 'self'; img-src data:; frame-ancestors 'none'; base-uri 'n
 
 
 def add_routes(converter: Blueprint, backend: Backend[Any]) -> None:
-    """Add the page with its files and events, and the description.
+    """Add the page with its files and events.
 
     Every other GET is 404, also where only another method is at home, as documented.
     """
 
     @converter.get("/")
     @converter.get("/<path:name>")
+    @not_described
     def page(name: str = "index.html") -> Response:
         """Serve one of the page's files."""
         if name not in TYPES:
@@ -32,12 +34,8 @@ def add_routes(converter: Blueprint, backend: Backend[Any]) -> None:
         response.headers["Referrer-Policy"] = "no-referrer"
         return response
 
-    @converter.get("/api/v1/openapi.json")
-    def openapi() -> Response:
-        """Describe the routes to programs."""
-        return send_from_directory(Path(__file__).parent, "openapi.json", mimetype="application/json")
-
     @converter.get("/api/v1/events")
+    @describe({200: "text/event-stream"})
     def events() -> Response:
         """Stream ``connected`` as server-sent events, at once and whenever it changes."""
 

@@ -8,6 +8,7 @@ from flask import Blueprint, Response, request
 from werkzeug.exceptions import BadRequest, NotFound
 
 from gateway.backend import Backend
+from gateway.describe import describe
 from gateway.errors import BackendError
 from gateway.facades.llmproxy.access import Access
 from gateway.facades.llmproxy.accounts import spending
@@ -24,6 +25,8 @@ NAMELESS = "chunk"
 """Events that OpenAI's clients read go out without a name."""
 COMMENT = "comment"
 """Events that nobody reads: they keep a silent stream alive."""
+FAILURES = dict.fromkeys((400, 401, 403, 404, 413, 429, 503), "Error")
+PASSED_HEADERS = {"anthropic-version": "As Anthropic documents it.", "anthropic-beta": "As Anthropic documents it."}
 STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
@@ -31,16 +34,19 @@ def add_routes(blueprint: Blueprint, backend: Backend[Any], access: Access) -> N
     """Add the routes to the façade."""
 
     @blueprint.post("/v1/messages")
+    @describe({200: "Message, text/event-stream", **FAILURES}, body="MessageRequest", headers=PASSED_HEADERS)
     def create_message() -> Response:
         """Answer a Messages request."""
         return _create(backend, access, messages.CreateMessageRequest.FORM_UNSPECIFIED)
 
     @blueprint.post("/v1/chat/completions")
+    @describe({200: "ChatCompletion, text/event-stream", **FAILURES}, body="ChatRequest")
     def create_chat_completion() -> Response:
         """Answer the same in the words of OpenAI's clients."""
         return _create(backend, access, messages.CreateMessageRequest.FORM_CHAT_COMPLETIONS)
 
     @blueprint.post("/v1/messages/count_tokens")
+    @describe({200: "TokenCount", **FAILURES}, body="CountRequest", headers=PASSED_HEADERS)
     def count_tokens() -> Response:
         """Count input tokens, by the provider or by an estimate that says so."""
         asked = messages.CountTokensRequest(body=request.get_data(), headers=passed_headers())
@@ -51,6 +57,14 @@ def add_routes(blueprint: Blueprint, backend: Backend[Any], access: Access) -> N
         return response
 
     @blueprint.get("/v1/models")
+    @describe(
+        {200: "Models", 400: "Error", 401: "Error", 403: "Error", 503: "Error"},
+        query={
+            "limit": f"At most so many, 1 to {MOST_MODELS}.",
+            "after_id": "Only those behind this one.",
+            "before_id": "Only those before this one.",
+        },
+    )
     def list_models() -> Response:
         """List models; without query parameters the list is whole, which OpenAI's clients expect."""
         limit = request.args.get("limit", str(MOST_MODELS))
@@ -63,6 +77,7 @@ def add_routes(blueprint: Blueprint, backend: Backend[Any], access: Access) -> N
         )
 
     @blueprint.get("/v1/models/<path:name>")
+    @describe({200: "Model", 401: "Error", 403: "Error", 404: "Error", 503: "Error"})
     def read_model(name: str) -> Response:
         """Read one model."""
         listed = backend.call(backend.stub.ListModels, messages.ListModelsRequest(), LIST_SECONDS)

@@ -8,12 +8,14 @@ from flask import Blueprint, Response, request
 from werkzeug.exceptions import BadRequest, Conflict
 
 from gateway.backend import Backend
+from gateway.describe import describe
 from gateway.errors import BackendError
 from gateway.facades.llmproxy.documents import provider_document
 from gateway.facades.llmproxy.errors import json_response
 from gen.llmproxy.v1 import llmproxy_pb2 as messages
 
 SECONDS = 10.0
+REFUSALS = dict.fromkeys((401, 403, 503), "Error")
 NAMES = {"apiBaseUrl": "api_base_url", "apiKey": "api_key", "messageFormat": "message_format"}
 TEXTS = frozenset({"name", "api_base_url", "api_key", "message_format"})
 
@@ -26,12 +28,14 @@ def add_routes(blueprint: Blueprint, backend: Backend[Any]) -> None:
 
 def _add_reading(blueprint: Blueprint, backend: Backend[Any]) -> None:
     @blueprint.get("/providers")
+    @describe({200: "Providers", **REFUSALS})
     def list_providers() -> Response:
         """List every provider, keys masked."""
         listed = _call(backend, backend.stub.ListProviders, messages.ListProvidersRequest())
         return json_response([provider_document(one) for one in listed.providers])
 
     @blueprint.get("/providers/<name>")
+    @describe({200: "Provider", 404: "Error", **REFUSALS})
     def read_provider(name: str) -> Response:
         """Read one provider, key masked."""
         told = _call(backend, backend.stub.GetProvider, messages.GetProviderRequest(name=name))
@@ -40,6 +44,7 @@ def _add_reading(blueprint: Blueprint, backend: Backend[Any]) -> None:
 
 def _add_changing(blueprint: Blueprint, backend: Backend[Any]) -> None:
     @blueprint.post("/providers")
+    @describe({201: "Provider", 400: "Error", 409: "Error", **REFUSALS}, body="ProviderFields")
     def create_provider() -> Response:
         """Add a provider."""
         fields = read_fields()
@@ -49,6 +54,7 @@ def _add_changing(blueprint: Blueprint, backend: Backend[Any]) -> None:
         return json_response(provider_document(created.provider), 201)
 
     @blueprint.put("/providers/<name>")
+    @describe({200: "Provider", 400: "Error", 404: "Error", 409: "Error", **REFUSALS}, body="ProviderFields")
     def update_provider(name: str) -> Response:
         """Change the given fields of a provider."""
         fields = read_fields()
@@ -60,12 +66,14 @@ def _add_changing(blueprint: Blueprint, backend: Backend[Any]) -> None:
         return json_response(provider_document(updated.provider))
 
     @blueprint.delete("/providers/<name>")
+    @describe({200: "Done", 404: "Error", 409: "Error", **REFUSALS})
     def delete_provider(name: str) -> Response:
         """Remove a provider."""
         _call(backend, backend.stub.DeleteProvider, messages.DeleteProviderRequest(name=name))
         return json_response({"message": "Provider deleted successfully"})
 
     @blueprint.patch("/providers/<name>/toggle")
+    @describe({200: "Done", 404: "Error", 409: "Error", **REFUSALS})
     def toggle_provider(name: str) -> Response:
         """Flip whether a provider is used."""
         told = _call(backend, backend.stub.ToggleProvider, messages.ToggleProviderRequest(name=name))

@@ -9,6 +9,7 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import BadRequest, ServiceUnavailable
 
 from gateway.backend import Backend
+from gateway.describe import describe
 from gateway.errors import BackendError
 from gateway.facades.llmproxy.accounts import DIMENSIONS, budgets_document, requests_document, usage_document
 from gateway.facades.llmproxy.errors import json_response
@@ -27,6 +28,19 @@ def add_routes(blueprint: Blueprint, backend: Backend[Any]) -> None:
     """Add the routes to the façade."""
 
     @blueprint.get("/usage")
+    @describe(
+        {200: "Usage", 400: "Error", 401: "Error", 403: "Error", 503: "Error"},
+        query={
+            "from": f"First day, such as 2026-11-01; {DEFAULT_DAYS} days before the last one if empty.",
+            "to": "Last day; today if empty.",
+            "by": "What to group by, by comma: day, provider, model, key, outcome.",
+            "limit": f"At most so many rows, 1 to {MOST_ROWS}.",
+            "provider": "Only of this provider.",
+            "model": "Only of this model.",
+            "key": "Only of this key.",
+            "outcome": "Only of this outcome.",
+        },
+    )
     def usage() -> Response:
         """Sum up what was spent: `?from=&to=&by=day,provider,model,key,outcome`, or of one value only."""
         asked = read_usage(request.args, datetime.now(UTC).date())
@@ -35,6 +49,10 @@ def add_routes(blueprint: Blueprint, backend: Backend[Any]) -> None:
         return json_response(usage_document(asked, answers, silent) | ({"budgets": budgets} if budgets else {}))
 
     @blueprint.get("/usage/requests")
+    @describe(
+        {200: "LatestRequests", 400: "Error", 401: "Error", 403: "Error", 503: "Error"},
+        query={"limit": f"At most so many, 1 to {MOST_REQUESTS}."},
+    )
     def latest_requests() -> Response:
         """List the latest requests, newest first."""
         _require_known(request.args, {"limit"})

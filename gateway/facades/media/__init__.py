@@ -6,6 +6,7 @@ from typing import Any
 from flask import Blueprint, Response, abort, request, send_from_directory
 
 from gateway.backend import Backend
+from gateway.describe import not_described
 from gateway.facade import Facade
 from gateway.facades.media import access, artifacts, reports, sessions
 from gateway.facades.media.errors import error_response
@@ -47,6 +48,7 @@ def create_blueprint(backend: Backend[Any], settings: GatewaySettings) -> Bluepr
 
     @media.get("/")
     @media.get("/<path:name>")
+    @not_described
     def page(name: str = "index.html") -> Response:
         """Serve a file of the web root."""
         if ".." in name:

@@ -10,11 +10,13 @@ from flask import Blueprint, Response, jsonify, request
 from werkzeug.http import http_date, is_resource_modified
 
 from gateway.backend import Backend
+from gateway.describe import describe
 from gateway.errors import BackendError
 from gateway.facades.media import payloads
 from gateway.facades.media.ranges import Unsatisfiable, wanted
 from gen.media.v1 import media_pb2 as messages
 
+FILE = "*/*"
 CALL_SECONDS = 5.0
 WINDOW_BYTES = 4 * 1024 * 1024
 WINDOW_SECONDS = 120.0
@@ -25,12 +27,14 @@ def add_routes(media: Blueprint, backend: Backend[Any]) -> None:
     """Add the routes."""
 
     @media.get("/api/artifacts", provide_automatic_options=False)
+    @describe({200: "Artifacts", 503: "Error"})
     def artifacts() -> Response:
         """List what can be fetched, newest first."""
         answer = backend.call(backend.stub.ListRecordings, messages.ListRecordingsRequest(), CALL_SECONDS)
         return jsonify(payloads.artifacts(answer.recordings, request.script_root))
 
     @media.get("/artifacts/<path:artifact>", provide_automatic_options=False)
+    @describe({200: FILE, 206: FILE, 304: "", 401: "", 404: "", 412: "", 416: "", 503: ""})
     def serve(artifact: str) -> Response:
         """Serve a file, or the range of it that was asked for."""
         facts = _facts(backend, artifact)

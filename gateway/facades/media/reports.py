@@ -10,6 +10,7 @@ from flask import Blueprint, Response, abort, jsonify
 from werkzeug.exceptions import MethodNotAllowed
 
 from gateway.backend import Backend
+from gateway.describe import describe, not_described
 from gateway.errors import BackendError
 from gateway.facades.media import payloads
 from gateway.facades.media.payloads import Listener
@@ -24,6 +25,7 @@ def add_routes(media: Blueprint, backend: Backend[Any], listener: Callable[[], L
     ours = version("pulsegate")
 
     @media.get("/api/health", provide_automatic_options=False)
+    @describe({200: "Health", 503: "Error"})
     def health() -> tuple[Response, int]:
         """Say that the media process answers."""
         if not backend.picture.reachable:
@@ -31,6 +33,7 @@ def add_routes(media: Blueprint, backend: Backend[Any], listener: Callable[[], L
         return jsonify(payloads.health(ours)), 200
 
     @media.get("/api/ready", provide_automatic_options=False)
+    @describe({200: "Ready", 503: "Ready"})
     def ready() -> tuple[Response, int]:
         """Tell the preflight report, with 503 when it says not ready."""
         picture = backend.picture
@@ -40,6 +43,7 @@ def add_routes(media: Blueprint, backend: Backend[Any], listener: Callable[[], L
         return jsonify(report), 200 if report["ready"] else 503
 
     @media.get("/api/status", provide_automatic_options=False)
+    @describe({200: "Status", 503: "Status"})
     def status() -> tuple[Response, int]:
         """Tell what runs now; 200 also when it is not ready."""
         picture = backend.picture
@@ -52,6 +56,7 @@ def add_routes(media: Blueprint, backend: Backend[Any], listener: Callable[[], L
 
 def _add_config(media: Blueprint, backend: Backend[Any], listener: Callable[[], Listener], ours: str) -> None:
     @media.get("/api/config", provide_automatic_options=False)
+    @describe({200: "Config", 503: "Error"})
     def config() -> Response:
         """Tell what a browser needs to call, with TURN credentials made for this request."""
         answer = backend.call(backend.stub.GetConfig, messages.GetConfigRequest(), CALL_SECONDS)
@@ -60,6 +65,7 @@ def _add_config(media: Blueprint, backend: Backend[Any], listener: Callable[[], 
         return jsonify(payloads.config(answer, statuses[0], listener(), ours))
 
     @media.route("/api/<path:path>", methods=ANY_METHOD, provide_automatic_options=False)
+    @not_described
     def nothing(path: str) -> NoReturn:
         """Answer 404 whatever the method, but 405 where something else is at home."""
         if path in {"artifacts", "config", "health", "ready", "status"}:

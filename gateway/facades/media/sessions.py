@@ -16,6 +16,7 @@ from werkzeug.exceptions import (
 )
 
 from gateway.backend import Backend
+from gateway.describe import describe, not_described
 from gateway.errors import BackendError
 from gateway.facades.media.errors import ACCEPT_PATCH, ACCEPT_POST, FRAGMENT, SDP
 from gen.media.v1 import media_pb2 as messages
@@ -36,6 +37,7 @@ def add_routes(media: Blueprint, backend: Backend[Any], *, cross_origin: bool) -
     _add_endpoints(media, backend)
     _add_sessions(media, backend)
 
+    @not_described
     def options(_name: str = "") -> Response:
         """Tell a client what it may send."""
         of_session = request.path.startswith("/session/")
@@ -51,16 +53,25 @@ def add_routes(media: Blueprint, backend: Backend[Any], *, cross_origin: bool) -
 
 
 def _add_endpoints(media: Blueprint, backend: Backend[Any]) -> None:
+    @describe(
+        {201: SDP, 400: "Error", 406: "Error", 409: "Error", 413: "Error", 415: "Error", 503: "Error"},
+        body=SDP,
+    )
     def publish(stream: str = "") -> Response:
         """Take a publisher (RFC 9725); its session lives at ``Location`` until it is deleted or nobody is there."""
         asked = messages.PublishRequest(stream=stream, offer_sdp=_offer())
         return _begin(backend, backend.stub.Publish, asked)
 
+    @describe(
+        {201: SDP, 400: "Error", 406: "Error", 409: "Error", 413: "Error", 415: "Error", 503: "Error"},
+        body=SDP,
+    )
     def view(stream: str = "") -> Response:
         """Take a player; the session lives at ``Location`` until it is deleted or the player is gone."""
         asked = messages.ViewRequest(stream=stream, offer_sdp=_offer())
         return _begin(backend, backend.stub.View, asked)
 
+    @not_described
     def only_offers(_stream: str = "") -> NoReturn:
         """Take nothing but offers where sessions begin."""
         raise MethodNotAllowed(_ENDPOINT.split(", "))
@@ -72,6 +83,7 @@ def _add_endpoints(media: Blueprint, backend: Backend[Any]) -> None:
 
 
 def _add_sessions(media: Blueprint, backend: Backend[Any]) -> None:
+    @describe({204: "", 404: "Error", 412: "Error", 415: "Error", 422: "Error", 503: "Error"}, body=FRAGMENT)
     def trickle(session_id: str) -> Response:
         """Take more candidates (RFC 9725, section 4.3.2), or say by 422 that ICE cannot be restarted.
 
@@ -89,11 +101,13 @@ def _add_sessions(media: Blueprint, backend: Backend[Any]) -> None:
             raise
         return Response(status=204)
 
+    @describe({200: "", 404: "Error", 503: "Error"})
     def end(session_id: str) -> Response:
         """End a session."""
         backend.call(backend.stub.Close, messages.CloseRequest(session_id=session_id), CLOSE_SECONDS)
         return Response(status=200)
 
+    @not_described
     def nothing_else(_session_id: str) -> NoReturn:
         """Take nothing but candidates and the end."""
         raise MethodNotAllowed(_SESSION.split(", "))

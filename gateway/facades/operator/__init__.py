@@ -9,10 +9,12 @@ from flask import Blueprint, Response, jsonify, request
 from werkzeug.exceptions import Unauthorized
 
 from gateway import pages
+from gateway.describe import describe
 from gateway.monitor import Monitor
 from gateway.overview import Overview
 
-OPEN = frozenset({"/healthz", "/readyz", *pages.FILES})  # probes, and pages that hold nothing before a token is given
+# Probes, descriptions, and pages that hold nothing before a token is given.
+OPEN = frozenset({"/healthz", "/readyz", "/docs", "/openapi.json", *pages.FILES})
 RETRY_MILLISECONDS = 1000  # until a page asks again after the gateway went away
 
 
@@ -33,11 +35,13 @@ def create_blueprint(
     services = {one.name: one.service for one in overview.exposed}
 
     @operator.get("/healthz")
+    @describe({200: "Alive"})
     def healthz() -> Response:
         """Say that the gateway lives; a backend never decides that."""
         return jsonify(status="ok")
 
     @operator.get("/readyz")
+    @describe({200: "Readiness", 503: "Readiness"})
     def readyz() -> tuple[Response, int]:
         """Say whether there is a first verdict on every backend, whatever it is."""
         ready = monitor.judged() and not draining()
@@ -45,6 +49,9 @@ def create_blueprint(
         return jsonify(status=state, backends=_verdicts(monitor)), 200 if ready else 503
 
     @operator.get("/api/services")
+    @describe(
+        {200: "Services", 404: "Service", 503: "Service"}, query={"service": "Only the state of this health name."}
+    )
     def list_services() -> tuple[Response, int]:
         """List everything known; ``?service=`` answers for one health name as grpc-gateway does."""
         name = request.args.get("service")
@@ -53,6 +60,7 @@ def create_blueprint(
         return _one(monitor, services, name)
 
     @operator.get("/api/events")
+    @describe({200: "text/event-stream"})
     def events() -> Response:
         """Stream the same document as server-sent events, at once, on every change, and after some silence."""
         host = _host()
@@ -68,6 +76,7 @@ def create_blueprint(
         )
 
     @operator.get("/metrics")
+    @describe({200: "text/plain"})
     def metrics() -> Response:
         """Expose the gateway's own metrics to Prometheus."""
         return Response(prometheus_client.generate_latest(), content_type=prometheus_client.CONTENT_TYPE_LATEST)
