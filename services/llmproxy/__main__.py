@@ -20,7 +20,7 @@ from services.llmproxy import build
 from services.llmproxy.answers import Resources
 from services.llmproxy.budget import Budgets
 from services.llmproxy.catalog import Catalog
-from services.llmproxy.configuration import ConfigurationError
+from services.llmproxy.configuration import Configuration, ConfigurationError
 from services.llmproxy.embedded import EngineSettings, bundled_model
 from services.llmproxy.ledger import Ledger
 from services.llmproxy.registry import Registry
@@ -73,7 +73,18 @@ async def run(settings: LlmProxySettings, environment: Mapping[str, str]) -> Non
             llmproxy_pb2_grpc.add_LlmProxyServiceServicer_to_server(servicer, grpc_server)
             return SERVICE
 
-        await server.serve(settings, health, register, on_drain=servicer.drain, on_stop=servicer.feed.close)
+        told = as_configured(settings, registry.configuration)
+        await server.serve(told, health, register, on_drain=servicer.drain, on_stop=servicer.feed.close)
+
+
+def as_configured(settings: LlmProxySettings, configuration: Configuration) -> LlmProxySettings:
+    """Lay what CCProxy's configuration says of the process under what the process itself was told."""
+    told: dict[str, object] = {}
+    if not configuration.metrics:
+        told["metrics_address"] = "off"
+    if configuration.shutdown_seconds is not None:
+        told["grace_seconds"] = configuration.shutdown_seconds
+    return settings.model_copy(update={name: told[name] for name in told.keys() - settings.model_fields_set})
 
 
 def resources(settings: LlmProxySettings, session: aiohttp.ClientSession) -> Resources:
@@ -91,6 +102,7 @@ def resources(settings: LlmProxySettings, session: aiohttp.ClientSession) -> Res
         queue_limit=settings.local_queue,
         proxy_url=settings.proxy_url,
         retries=settings.retries,
+        adaptive_thinks=settings.adaptive_thinks,
     )
 
 

@@ -2,12 +2,12 @@
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import aiohttp
 
 from services.llmproxy.embedded import EngineSettings
-from services.llmproxy.messages import Request
+from services.llmproxy.messages import DEFAULT_MAX_TOKENS, Request
 from services.llmproxy.upstream import Limits
 
 
@@ -20,6 +20,17 @@ class Call:
     parameters: Mapping[str, object] = field(default_factory=dict)
     key: str = field(default="", repr=False)
     """The one of the provider's keys that it goes with."""
+    most_tokens: int = 0
+    """A cap of ``max_tokens``; 0 for none."""
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The request as it is meant for this provider: what the route adds is in it, and its caps hold."""
+        fields = {**self.parameters, **self.request.fields}
+        wanted = fields.get("max_tokens", DEFAULT_MAX_TOKENS)
+        if self.most_tokens and isinstance(wanted, int) and wanted > self.most_tokens:
+            fields["max_tokens"] = self.most_tokens
+        return fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +65,7 @@ class Resources:
     queue_limit: int
     proxy_url: str = ""
     retries: int = 1
+    adaptive_thinks: bool = False
 
 
 class Provider(Protocol):

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from time import monotonic
 
 from runtime.health import Health
@@ -14,13 +15,15 @@ from services.llmproxy.configuration import Configuration, ProviderConfiguration
 from services.llmproxy.keyring import Keyring
 from services.llmproxy.messages import AnswerError, Request
 from services.llmproxy.providers import PROVIDERS
-from services.llmproxy.resilience import Breaker
+from services.llmproxy.resilience import Breaker, Patience
 from services.llmproxy.tokens import estimate
 from services.llmproxy.upstream import REFUSED
 
 HEALTH_PREFIX = "llmproxy.provider."
 RECHECK_SECONDS = 10.0
+LONGEST_RECHECK_SECONDS = 300.0
 CHECK_TIMEOUT_SECONDS = 10.0
+MOST_NAMED_MODELS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,7 @@ class Entry:
     provider: Provider
     condition: Condition
     keyring: Keyring
+    patience: Patience
     breaker: Breaker = field(default_factory=Breaker)
 
     def refused(self) -> None:
@@ -74,7 +78,8 @@ class Catalog:
             if all(entry.provider is not kept.provider for kept in self.entries.values()):
                 self._retired.append(entry.provider)
         self._configuration = configuration
-        self._table = routing.Table([_candidate(entry) for entry in self.entries.values()], configuration.routes)
+        candidates = [_candidate(entry) for entry in self.entries.values()]
+        self._table = routing.Table(candidates, configuration.routes, adaptive_thinks=self._resources.adaptive_thinks)
         for observer in self._observers:
             observer()
 
@@ -92,13 +97,17 @@ class Catalog:
         try:
             first = routing.route(self._table, request.fields, lambda: estimate(request.fields))
         except routing.NoRouteError as error:
-            raise AnswerError(404, str(error), code="model_not_found") from None
+            named = list(islice((name for name, _ in self.models()), MOST_NAMED_MODELS))
+            raise AnswerError(
+                404, str(error), code="model_not_found", details={"available_models": named} if named else None
+            ) from None
         now = monotonic()
         targets: list[tuple[Entry, Call]] = []
         for one in (first, *first.others):
             entry = self.entries[one.provider]
             keys = entry.keyring.pick(now)
-            targets += [(entry, Call(request, one.model, one.parameters, key)) for key in keys]
+            cap = min(filter(None, (one.most_tokens, entry.configured.most_tokens)), default=0)
+            targets += [(entry, Call(request, one.model, one.parameters, key, cap)) for key in keys]
         return targets
 
     def models(self) -> Iterator[tuple[str, str]]:
@@ -111,8 +120,7 @@ class Catalog:
 
     async def recheck(self) -> None:
         """Ask only the unhealthy whether they are back: the others prove themselves with every answer."""
-        sick = [entry for entry in self.entries.values() if not entry.condition.healthy]
-        await asyncio.gather(*(_recheck_one(entry) for entry in sick))
+        await asyncio.gather(*(_recheck_one(entry) for entry in self._sick()))
 
     async def close(self) -> None:
         """Close every provider."""
@@ -134,6 +142,7 @@ class Catalog:
             and (old.idle_seconds, old.proxy_url) == (configuration.idle_seconds, configuration.proxy_url)
             and (before.message_format, before.api_base_url, before.region, before.keys, before.keyless)
             == (after.message_format, after.api_base_url, after.region, after.keys, after.keyless)
+            and before.most_tokens == after.most_tokens
         )
 
     def _open(self, configured: ProviderConfiguration, resources: Resources) -> Entry:
@@ -148,12 +157,21 @@ class Catalog:
         provider = PROVIDERS[configured.message_format](configured, resources, condition)
         self._health.set(name, serving=condition.serving, error=condition.reason, required=False)
         keyring = Keyring.of((key.get_secret_value(), weight) for key, weight in configured.keys)
-        return Entry(configured, provider, condition, keyring)
+        embedded = configured.message_format == "local"  # each try of it is a process
+        patience = Patience(RECHECK_SECONDS, LONGEST_RECHECK_SECONDS if embedded else RECHECK_SECONDS)
+        return Entry(configured, provider, condition, keyring, patience)
+
+    def _sick(self) -> list[Entry]:
+        return [entry for entry in self.entries.values() if not entry.condition.healthy]
 
     async def _recheck(self) -> None:
         while True:
             await asyncio.sleep(RECHECK_SECONDS)
-            await self.recheck()
+            for entry in self.entries.values():
+                if entry.condition.healthy:
+                    entry.patience.reset()
+            now = monotonic()
+            await asyncio.gather(*(_recheck_one(entry) for entry in self._sick() if entry.patience.due(now)))
 
 
 async def _recheck_one(entry: Entry) -> None:

@@ -29,7 +29,7 @@ PERFORMANCE_KEYS: Mapping[str, type] = {
 DEFAULT_RATE = 60
 PROVIDER_KEYS = frozenset(
     {"name", "api_base_url", "api_key", "api_keys", "models", "enabled", "transformers", "message_format"}
-    | {"created_at", "region", "updated_at"}
+    | {"created_at", "max_tokens_cap", "region", "updated_at"}
 )
 _ANY_MODEL: list[str] = []
 """The models of a provider that variables made, which have no way to list them."""
@@ -70,6 +70,8 @@ class ProviderConfiguration:
     updated_at: datetime | None = None
     api_keys: tuple[tuple[SecretStr, int], ...] = ()
     """Every key with its weight where there are several; ``api_key`` is the first of them."""
+    most_tokens: int = 0
+    """A cap of ``max_tokens``; 0 for none but the vendor's."""
     region: str = ""
     """Where AWS serves it; empty for every other vendor."""
     implied: bool = False
@@ -103,6 +105,8 @@ class Configuration:
     circuit_breaker: bool = True
     requests_per_minute: int = 0
     """What one client may ask; 0 for no limit."""
+    metrics: bool = True
+    shutdown_seconds: float | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -142,13 +146,18 @@ class _Reader:
         performance = self._performance(expanded)
         idle = self._duration(performance, "request_timeout")
         rate = self._rate(performance)
-        self._duration(expanded, "shutdown_timeout")
+        shutdown = self._duration(expanded, "shutdown_timeout")
+        if expanded.get("log_file"):
+            self._warnings.append("log_file is not used: the log goes to standard error")
         self._check_networks(_mapping(expanded.get("security")))
         if self._problems:
             raise ConfigurationError(self._problems)
         proxy_url = str(expanded.get("proxy_url") or "")
         breaks = performance.get("circuit_breaker_enabled") is not False
-        return Configuration(tuple(providers), routes, idle, proxy_url, breaks, rate, tuple(self._warnings))
+        metrics = performance.get("metrics_enabled") is not False
+        return Configuration(
+            tuple(providers), routes, idle, proxy_url, breaks, rate, metrics, shutdown, tuple(self._warnings)
+        )
 
     def _expand(self, value: Any) -> Any:  # noqa: ANN401  any JSON
         """Replace ``${VAR}`` in every string; a variable nobody set is empty, and said."""
@@ -269,8 +278,16 @@ class _Reader:
             self._time(fields, "created_at", say),
             self._time(fields, "updated_at", say),
             () if of_environment else listed,
+            self._cap(fields, say),
             region,
         )
+
+    def _cap(self, fields: Document, say: Callable[[str], None]) -> int:
+        cap = fields.get("max_tokens_cap", 0)
+        if isinstance(cap, bool) or not isinstance(cap, int) or cap < 0:
+            say("max_tokens_cap must be a whole number, 0 for none")
+            return 0
+        return cap
 
     def _listed_keys(self, fields: Document, say: Callable[[str], None]) -> tuple[tuple[SecretStr, int], ...]:
         keys = []
@@ -392,7 +409,9 @@ class _Reader:
         for other, _ in pairs:
             if other not in providers:
                 self._problems.append(f"route {name} references unknown provider: {other}")
-        return Route(provider, str(fields.get("model") or ""), parameters, tuple(pairs), predicates)
+        return Route(
+            provider, str(fields.get("model") or ""), parameters, tuple(pairs), self._cap(fields, say), predicates
+        )
 
     def _list(self, document: Document, key: str) -> list[dict[str, Any]]:
         value = document.get(key) or []

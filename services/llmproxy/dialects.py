@@ -25,7 +25,7 @@ class Dialect:
     """Whether usage in a stream has to be asked for."""
     stops: int = 4
     most_tokens: int = 0
-    """Cap of ``max_tokens``; 0 for none."""
+    """Cap of ``max_tokens`` unless the provider is configured with one; 0 for none."""
     top_k: bool = False
     images: bool = True
     short_tool_ids: bool = False

@@ -95,6 +95,26 @@ class Breaker:
             self._until = now + OPEN_SECONDS
 
 
+class Patience:
+    """Spaces out what is tried in vain: twice as long each time, up to a limit."""
+
+    def __init__(self, first_seconds: float, longest_seconds: float) -> None:
+        self._first, self._longest = first_seconds, longest_seconds
+        self._wait, self._until = first_seconds, 0.0
+
+    def due(self, now: float) -> bool:
+        """Tell whether it is time to try; whoever is told so tries."""
+        if now < self._until:
+            return False
+        self._until = now + self._wait
+        self._wait = min(2 * self._wait, self._longest)
+        return True
+
+    def reset(self) -> None:
+        """Begin again: it was not in vain."""
+        self._wait, self._until = self._first, 0.0
+
+
 def in_order(targets: Iterable[Target], fits: Callable[[Target], bool]) -> list[Target]:
     """Put targets that do not fit behind the others; none is ever left out, so the last one is always asked."""
     return sorted(targets, key=lambda target: not fits(target))

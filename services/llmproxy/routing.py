@@ -39,6 +39,8 @@ class Route:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     fallbacks: Sequence[tuple[str, str]] = ()
     """Providers and models that answer instead, in order, when the first one cannot."""
+    most_tokens: int = 0
+    """A cap of ``max_tokens``, which ``parameters`` cannot be: they only add; 0 for none."""
     predicates: Sequence[Predicate] = ()
     """What a request must meet, all of it, beside what the route's name says."""
 
@@ -51,6 +53,7 @@ class Target:
     model: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
     rule: str = ""
+    most_tokens: int = 0
     others: Sequence["Target"] = ()
     """Who is asked instead, in order, when this one fails before its first byte."""
 
@@ -76,7 +79,11 @@ def route(table: Table, fields: Mapping[str, Any], count_tokens: Callable[[], in
     for rule in _rules(table, fields, model, cache(count_tokens)):
         chosen = table.routes[rule]
         listed = [(chosen.provider, chosen.model), *chosen.fallbacks]
-        targets = [Target(name, wanted or model, chosen.parameters, rule) for name, wanted in listed if name in enabled]
+        targets = [
+            Target(name, wanted or model, chosen.parameters, rule, chosen.most_tokens)
+            for name, wanted in listed
+            if name in enabled
+        ]
         if targets:
             return _with_others(targets)
     return _without_route(enabled, model)

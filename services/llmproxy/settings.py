@@ -28,7 +28,7 @@ class LlmProxySettings(BackendSettings):
     proxy_url: str = Field(
         "",
         description="outbound HTTP proxy towards providers",
-        validation_alias=_also("proxy_url", "CCPROXY_PROXY_URL", "PROXY_URL"),
+        validation_alias=_also("proxy_url", "CCPROXY_PROXY_URL", "PROXY_URL", "httpsProxy"),
     )
     ccproxy_config: Path | None = Field(
         None,
@@ -39,6 +39,9 @@ class LlmProxySettings(BackendSettings):
     first_byte_seconds: float = Field(600.0, gt=0, description="time a provider gets to begin its answer")
     idle_seconds: float = Field(120.0, gt=0, description="longest silence within a provider's answer")
     retries: int = Field(1, ge=0, description="times a provider that failed before its first byte is asked again")
+    adaptive_thinks: bool = Field(
+        False, description="whether adaptive thinking takes the route `think`; Claude Code asks for it nearly always"
+    )
     usage_dir: str = Field(
         "~/.ccproxy", description="folder of the file that keeps who spent what; `off` keeps that in memory only"
     )

@@ -150,6 +150,8 @@ def _body(call: Call) -> bytes:
     added: dict[str, Any] = {key: value for key, value in call.parameters.items() if key not in fields}
     if "max_tokens" not in fields:
         added.setdefault("max_tokens", DEFAULT_MAX_TOKENS)
+    if (capped := call.fields.get("max_tokens")) != fields.get("max_tokens"):
+        added["max_tokens"] = capped or added["max_tokens"]
     if call.request.headers.get("anthropic-version", "") >= "2026-10-21":  # that version refuses sampling parameters
         added = {key: value for key, value in added.items() if key not in ("temperature", "top_p", "top_k")}
     if SIGNATURE_TAG.encode() in call.request.raw:

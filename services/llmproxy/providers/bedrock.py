@@ -220,9 +220,8 @@ class _ClaudeEvents(_Events):
 
 
 def _claude_body(call: Call) -> bytes:
-    fields = {**call.parameters, **call.request.fields}
     with refused(400, MALFORMED):
-        return orjson.dumps(invoke.request(fields, call.request.headers.get("anthropic-beta", "")))
+        return orjson.dumps(invoke.request(call.fields, call.request.headers.get("anthropic-beta", "")))
 
 
 def _refusal(name: str, response: aiohttp.ClientResponse, data: bytes) -> AnswerError:

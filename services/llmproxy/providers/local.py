@@ -151,7 +151,7 @@ class LocalProvider:
         return prompt, tokens
 
     def _ask(self, call: Call, prompt: Prompt, tokens: int) -> dict[str, Any]:
-        fields = {**call.parameters, **call.request.fields}
+        fields = call.fields
         room = self._settings.slot_context - tokens - MARGIN_TOKENS
         most = max(1, min(_max_tokens(call), room, self._settings.answer_tokens))
         passed = {name: fields[name] for name in PASSED if fields.get(name) is not None}
@@ -202,7 +202,7 @@ def _stamp(model: Path | None) -> object:
 
 
 def _max_tokens(call: Call) -> int:
-    wanted = {**call.parameters, **call.request.fields}.get("max_tokens", DEFAULT_MAX_TOKENS)
+    wanted = call.fields.get("max_tokens", DEFAULT_MAX_TOKENS)
     if not isinstance(wanted, int) or isinstance(wanted, bool) or wanted < 1:
         raise AnswerError(400, "max_tokens: must be a positive integer")
     return wanted

@@ -1,6 +1,7 @@
 """Providers that speak Chat Completions, translated both ways."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from yarl import URL
@@ -21,6 +22,8 @@ class OpenAiProvider(TranslatingProvider):
     def __init__(self, configured: ProviderConfiguration, resources: Resources, condition: Condition) -> None:
         super().__init__(configured, resources, condition)
         self._dialect = DIALECTS.get(configured.name.lower(), GENERIC)
+        if configured.most_tokens:
+            self._dialect = replace(self._dialect, most_tokens=configured.most_tokens)
         self._completions_url = endpoint(configured.api_base_url, "chat/completions")
         self._models_url = self._completions_url.removesuffix("chat/completions") + "models"
 

@@ -75,7 +75,7 @@ class TranslatingProvider(ABC):
 
     async def stream(self, call: Call) -> Answer:
         """Answer one call with translated events, or a translated body."""
-        fields = {**call.parameters, **call.request.fields}
+        fields = call.fields
         with refused(400, MALFORMED):
             answer = self._translation(fields, call.model)
             body = orjson.dumps(self._body(fields, call.model))

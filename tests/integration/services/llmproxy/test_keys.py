@@ -88,3 +88,24 @@ async def test_a_client_that_asks_too_often_is_told_when_it_may_again(serve, ven
     assert error["details"] == {"limit": 2, "remaining": 0, "retry_after": 30}
     assert answers[2].head.headers["retry-after"] == "30"
     assert len(vendor.keys) == 2
+
+
+@pytest.mark.parametrize(("asked", "sent"), [(5, 5), (500, 100), (None, 100)])
+@pytest.mark.parametrize("message_format", ["openai", "anthropic", "google"])
+async def test_a_cap_holds_in_every_format(serve, upstream, asked, sent, message_format):
+    upstream.answer(400, b'{"error":{"type":"x","message":"no"}}')
+    provider = ProviderConfiguration("p", message_format, f"{upstream.url}/v1", SecretStr("k"), ("m",), most_tokens=100)
+    body = {"model": "p,m", "messages": ASKED["messages"]} | ({"max_tokens": asked} if asked else {})
+    async with serve(provider) as proxy:
+        await proxy.answers(json.dumps(body).encode())
+    wanted = json.loads(upstream.requests[0][3])
+    assert wanted.get("max_tokens", wanted.get("generationConfig", {}).get("maxOutputTokens")) == sent
+
+
+async def test_a_model_that_nobody_has_is_told_with_those_that_there_are(serve, upstream):
+    provider = ProviderConfiguration("p", "openai", f"{upstream.url}/v1", SecretStr("k"), ("m1", "m2"))
+    async with serve(provider) as proxy:
+        (answer,) = await proxy.answers(json.dumps({**ASKED, "model": "other"}).encode())
+    error = json.loads(answer.data)["error"]
+    assert (answer.head.status, error["code"]) == (404, "model_not_found")
+    assert {"m1", "p,m2", "claude-via-p-m1"} <= set(error["details"]["available_models"])

@@ -1,9 +1,11 @@
 import pytest
 
+from services.llmproxy.__main__ import as_configured
 from services.llmproxy.aws import credentials
 from services.llmproxy.configuration import ConfigurationError, masked, read
 from services.llmproxy.durations import seconds
 from services.llmproxy.predicates import Predicate
+from services.llmproxy.settings import LlmProxySettings
 from services.llmproxy.sigv4 import Credentials
 
 KEYED = {"ANTHROPIC_API_KEY": "sk-env"}
@@ -322,3 +324,23 @@ def test_a_limit_of_requests_is_off_unless_it_is_enabled_by_file_or_variable():
     told = read({}, variables)
     assert (told.requests_per_minute, told.circuit_breaker, told.idle_seconds) == (7, False, 90.0)
     assert "rate_limit_enabled must be" in problems({}, CCPROXY_PERFORMANCE_RATE_LIMIT_ENABLED="maybe")[0]
+
+
+def test_caps_of_providers_and_routes():
+    document = one(max_tokens_cap=100) | {"routes": {"default": {"provider": "anthropic", "max_tokens_cap": 7}}}
+    told = read(document, {})
+    assert (told.providers[0].most_tokens, told.routes["default"].most_tokens) == (100, 7)
+    assert "max_tokens_cap must be a whole number" in problems(one(max_tokens_cap="many"))[0]
+
+
+def test_what_ccproxys_file_says_of_the_process_is_laid_under_its_own_settings():
+    configuration = read({"performance": {"metrics_enabled": False}, "shutdown_timeout": "3s"}, {})
+    told = as_configured(LlmProxySettings(), configuration)
+    assert (told.metrics_address, told.grace_seconds) == ("off", 3.0)
+    kept = as_configured(LlmProxySettings(metrics_address="127.0.0.1:0", grace_seconds=1), configuration)
+    assert (kept.metrics_address, kept.grace_seconds) == ("127.0.0.1:0", 1.0)
+    assert as_configured(LlmProxySettings(), read({}, {})) == LlmProxySettings()
+
+
+def test_a_log_file_is_said_not_to_be_written():
+    assert read({"log_file": "~/x.log"}, {}).warnings == ("log_file is not used: the log goes to standard error",)

@@ -1,6 +1,6 @@
 import pytest
 
-from services.llmproxy.resilience import FAILURES_TO_OPEN, OPEN_SECONDS, Breaker, Outcome, in_order
+from services.llmproxy.resilience import FAILURES_TO_OPEN, OPEN_SECONDS, Breaker, Outcome, Patience, in_order
 
 
 @pytest.mark.parametrize(
@@ -92,3 +92,18 @@ def test_an_open_breaker_lets_one_trial_through_after_its_pause():
 )
 def test_targets_that_do_not_fit_are_asked_last_and_never_left_out(unfit, expected):
     assert "".join(in_order("abc", lambda target: target not in unfit)) == expected
+
+
+def test_what_is_tried_in_vain_is_tried_ever_more_seldom():
+    patience = Patience(10.0, 60.0)
+    tried = [now for now in range(0, 300, 10) if patience.due(float(now))]
+    assert tried == [0, 10, 30, 70, 130, 190, 250]
+    patience.reset()
+    assert patience.due(251.0)
+    assert not patience.due(260.0)
+    assert patience.due(261.0)
+
+
+def test_without_more_patience_it_is_tried_each_time():
+    patience = Patience(10.0, 10.0)
+    assert all(patience.due(float(now)) for now in range(0, 100, 10))
