@@ -16,6 +16,8 @@ from services.media.streams import UnknownStream, WrongMode
 from services.media.symple.message import Fields, Message
 
 CAPACITY = "capacity"
+GONE = "connection closed"
+HANGUP_SECONDS = 0.5  # who hangs up says so, but his connection's end may be here first
 MOST_WAITING = 128  # messages of one caller that wait; a browser has a dozen candidates
 CAPABILITIES = {"stream": ["view"], "record": ["publish"], "relay": ["publish", "view"]}
 
@@ -59,6 +61,7 @@ class Call:
     """One call of one address, from its acceptance to its end."""
 
     def __init__(self, begin: Begin, offer_seconds: float) -> None:
+        self.over = False
         self._begin = begin
         self._offer_seconds = offer_seconds
         self._offers: asyncio.Queue[str] = asyncio.Queue(MOST_WAITING)
@@ -153,11 +156,12 @@ class Calls:
         await asyncio.gather(*self._ending, return_exceptions=True)
 
     def _begin(self, address: str) -> None:
-        if address in self._calls:
+        if address in self._calls and not self._calls[address][0].over:
             self._tell(address, "call:reject", {"reason": "busy"})
         elif self._peers.full:
             self._tell(address, "call:reject", {"reason": CAPACITY})
         else:
+            self.end(address)
             call = Call(partial(self._start, address), self._terms.offer_seconds)
             task = asyncio.create_task(self._run(address, call), name="call")
             self._calls[address] = (call, task)
@@ -178,10 +182,11 @@ class Calls:
         try:
             reason = await call.run(lambda sdp: self._tell(address, "call:answer", {"type": "answer", "sdp": sdp}))
         finally:
-            ours = self._calls.get(address, (None, None))[0] is call
-            if ours:
-                del self._calls[address]
-        if ours:
+            call.over = True  # whatever it ended by, another call may begin
+        if reason == GONE:
+            await asyncio.sleep(HANGUP_SECONDS)
+        if self._calls.get(address, (None, None))[0] is call:
+            del self._calls[address]
             self._tell(address, "call:hangup", {"reason": reason})
 
     def _tell(self, address: str, subtype: str, data: dict[str, Any] | None = None) -> None:

@@ -269,3 +269,31 @@ async def test_in_relay_mode_who_sends_is_published_to_who_receives(serving, pla
 def test_only_addresses_of_a_named_section_are_candidates(data, taken):
     line, mid = data
     assert candidate_of({"candidate": line, "sdpMid": mid}) == (Candidate(line, mid) if taken else None)
+
+
+async def test_a_hang_up_that_comes_after_the_end_of_the_connection_is_not_answered_into_the_next_call(
+    serving, player, until
+):
+    async with serving() as server:
+        caller, viewer = await enter(server), player(server)
+        await caller.play(viewer)
+        await until(lambda: viewer.frames["video"])
+        await viewer.close()
+        await until(lambda: not server.parts.peers.listed())
+        await caller.call("call:hangup")
+        await caller.call("call:init")
+        assert (await caller.hear("call:accept", "call:hangup"))["subtype"] == "call:accept"
+        await caller.offer(player(server))
+        await until(lambda: server.sessions().active == 1)
+
+
+async def test_a_call_whose_connection_is_gone_does_not_make_the_next_one_busy(serving, player, until):
+    async with serving() as server:
+        caller, viewer = await enter(server), player(server)
+        await caller.play(viewer)
+        await until(lambda: viewer.frames["video"])
+        await viewer.close()
+        await until(lambda: not server.parts.peers.listed())
+        await until(lambda: all(call.over for call, _ in server.parts.calls._calls.values()))
+        await caller.call("call:init")
+        assert (await caller.hear("call:accept", "call:reject"))["subtype"] == "call:accept"
