@@ -95,7 +95,7 @@ class Catalog:
     def choose(self, request: Request) -> list[tuple[Entry, Call]]:
         """Say who answers a request, and who else if that one cannot; nobody is a 404."""
         try:
-            first = routing.route(self._table, request.fields, lambda: estimate(request.fields))
+            first = routing.route(self._table, request.fields, lambda: estimate(request.fields, request.model))
         except routing.NoRouteError as error:
             named = list(islice((name for name, _ in self.models()), MOST_NAMED_MODELS))
             raise AnswerError(

@@ -251,8 +251,6 @@ class Answer:
         """Return the last events; everything that may come late has come."""
         if self._finish_reason == "error":
             raise AnswerError(502, "The provider failed in the middle of its answer", code="provider_error")
-        if self.estimated:
-            self.writer.usage.output_tokens = -(-self.writer.characters // CHARACTERS_PER_TOKEN)
         pieces = self._end_thought()
         reason = "tool_use" if self.writer.calls_tools else STOP_REASONS.get(self._finish_reason, "end_turn")
         if self._refused:

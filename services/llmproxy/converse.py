@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from services.llmproxy.answers import Piece
-from services.llmproxy.chat import CHARACTERS_PER_TOKEN, Fields, blocks_of, system_text
+from services.llmproxy.chat import Fields, blocks_of, system_text
 from services.llmproxy.events import SIGNATURE_TAG, Usage, Writer
 from services.llmproxy.messages import DEFAULT_MAX_TOKENS, AnswerError, text_of
 from services.llmproxy.trimming import BILLING_MARK
@@ -253,8 +253,6 @@ class Answer:
             raise AnswerError(502, "The provider ended its answer early", code="provider_error")
         if self._stop_reason in FAILURES:
             raise AnswerError(502, f"The provider ended with {self._stop_reason}", code="provider_error")
-        if self.estimated:
-            self.writer.usage.output_tokens = -(-self.writer.characters // CHARACTERS_PER_TOKEN)
         reason = STOP_REASONS.get(self._stop_reason, "end_turn")
         if reason == "end_turn" and self.writer.calls_tools:
             reason = "tool_use"

@@ -2,7 +2,7 @@
 
 import re
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +10,7 @@ import orjson
 
 from services.llmproxy.answers import Piece
 from services.llmproxy.messages import AnswerError, error_event, new_id
+from services.llmproxy.tokens import Sample
 
 SIGNATURE_TAG = "gw1:"
 """Begins the signature of every thinking block that is not Anthropic's, so that it can be told from theirs."""
@@ -73,12 +74,13 @@ class Writer:
     """Turns what a vendor says into events: one block open at a time, indices from 0, never a word twice or lost.
 
     A block that was closed cannot be opened again, so whatever comes while a call still lacks arguments waits behind
-    that call, in order.
+    that call, in order. ``count_input`` is asked only where the vendor tells no usage.
     """
 
     def __init__(self, model: str, input_tokens: int) -> None:
         self.usage = Usage(input_tokens=input_tokens)
-        self.characters = 0
+        self.said = Sample()
+        self.count_input: Callable[[], int] = lambda: input_tokens
         self._model = model
         self._begun = False
         self._next = 0
@@ -147,7 +149,7 @@ class Writer:
             if text.strip() and text.strip() != tool.arguments.strip():  # some vendors end by saying all of it again
                 raise AnswerError(502, "The provider went on with a finished call", code="provider_error")
             return []
-        self.characters += len(text)
+        self.said.add(text)
         if text:
             tool.waiting.append(text)
         return self._advance()
@@ -161,6 +163,8 @@ class Writer:
     def finish(self, stop_reason: str, stop_sequence: str | None = None, *, estimated: bool = False) -> list[Piece]:
         """Tell the end: everything that waits, then reason, usage, whether that was guessed, and ``message_stop``."""
         pieces = self.start() + self._advance(at_end=True) + self._close()
+        if estimated:
+            self.usage = Usage(self.count_input(), self.said.tokens(self._model))
         delta = {"stop_reason": stop_reason, "stop_sequence": stop_sequence}
         end: dict[str, object] = {"type": "message_delta", "delta": delta, "usage": self.usage.fields()}
         if estimated:
@@ -176,7 +180,7 @@ class Writer:
     def _say(self, kind: str, delta: bytes, text: str) -> list[Piece]:
         if not text:
             return []
-        self.characters += len(text)
+        self.said.add(text)
         return self._wait(kind, b'{"type":"%s","%s":%s}' % (delta, kind.encode(), orjson.dumps(text)))
 
     def _wait(self, kind: str, delta: bytes) -> list[Piece]:

@@ -7,7 +7,7 @@ import orjson
 
 from services.llmproxy import gemini_schema
 from services.llmproxy.answers import Piece
-from services.llmproxy.chat import CHARACTERS_PER_TOKEN, Fields, blocks_of, failure, system_text
+from services.llmproxy.chat import Fields, blocks_of, failure, system_text
 from services.llmproxy.events import SIGNATURE_TAG, Usage, Writer
 from services.llmproxy.messages import DEFAULT_MAX_TOKENS, AnswerError, text_of
 
@@ -185,11 +185,9 @@ class Answer:
 
     def finish(self) -> list[Piece]:
         """Return the last events."""
-        empty = not self.writer.characters and not self._calls
+        empty = not self.writer.said.characters and not self._calls
         if self._finish_reason in FAILURES or (empty and self._finish_reason == "OTHER"):
             raise AnswerError(502, f"The provider ended with {self._finish_reason}", code="provider_error")
-        if self.estimated:
-            self.writer.usage.output_tokens = -(-self.writer.characters // CHARACTERS_PER_TOKEN)
         reason = "tool_use" if self._calls else STOP_REASONS.get(self._finish_reason, "end_turn")
         return self._end_thought("") + self.writer.finish(reason, estimated=self.estimated)
 

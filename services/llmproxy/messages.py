@@ -13,6 +13,7 @@ MALFORMED = "The request is not a valid Messages request"
 DEFAULT_MAX_TOKENS = 4096  # CCProxy's, where the real API would refuse the request
 
 TOKEN_KINDS = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+DELTA_KINDS = ("text", "thinking", "partial_json")
 ERROR_TYPES: Mapping[int, str] = {
     400: "invalid_request_error",
     401: "authentication_error",
@@ -156,6 +157,15 @@ def usage_of(event: str, data: bytes) -> dict[str, int]:
         return {kind: told[kind] for kind in TOKEN_KINDS if isinstance(told.get(kind), int)}
     except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
         return {}
+
+
+def text_of_delta(data: bytes) -> str:
+    """Read what the delta of a stream adds, text, thought or arguments; nothing where it cannot be read."""
+    try:
+        delta = orjson.loads(data)["delta"]
+        return "".join(str(delta[kind]) for kind in DELTA_KINDS if kind in delta)
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return ""
 
 
 def text_of(content: object) -> str:

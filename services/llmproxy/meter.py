@@ -4,11 +4,12 @@ from time import monotonic, time
 
 from services.llmproxy.answers import Head, Pieces
 from services.llmproxy.attempts import Attempts
-from services.llmproxy.messages import usage_of
-from services.llmproxy.tokens import CHARACTERS_PER_TOKEN
+from services.llmproxy.messages import text_of_delta, usage_of
+from services.llmproxy.tokens import count_text
 from services.llmproxy.usage import MOST_NAME_CHARACTERS, Record, Tokens
 
-DELTA_FRAME = len('{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":""}}')
+MOST_KEPT = 64
+"""Deltas kept of an answer, to guess its tokens by them should it break off."""
 
 
 class Meter:
@@ -26,6 +27,7 @@ class Meter:
         self._model = ""
         self._begun = False
         self._usage: dict[str, int] = {}
+        self._deltas: list[bytes] = []
         self._said = 0
         self._counted = False
         self._guessed = False
@@ -42,7 +44,9 @@ class Meter:
         """Read what came at once."""
         for piece in pieces:
             if piece.event == "content_block_delta":
-                self._said += max(0, len(piece.data) - DELTA_FRAME)
+                self._said += 1
+                if self._said <= MOST_KEPT:
+                    self._deltas.append(piece.data)
             elif usage := usage_of(piece.event, piece.data):
                 self._usage |= usage
                 self._counted = piece.event != "message_start"
@@ -55,7 +59,7 @@ class Meter:
         unfinished = self._said > 0 and not self._counted
         output = self._usage.get("output_tokens", 0)
         if unfinished:
-            output = max(output, self._said // CHARACTERS_PER_TOKEN)
+            output = max(output, self._guess())
         return Record(
             ended_at=time(),
             client=self._client,
@@ -70,3 +74,8 @@ class Meter:
             fallbacks=attempts.fallbacks if attempts else 0,
             estimated=self._guessed or unfinished,
         )
+
+    def _guess(self) -> int:
+        """Guess the tokens of what was said by the first pieces of it."""
+        text = "".join(map(text_of_delta, self._deltas))
+        return round(count_text(text, self._model) * self._said / len(self._deltas))

@@ -35,7 +35,7 @@ from services.llmproxy.registry import (
     UnchangeableError,
     UnknownProviderError,
 )
-from services.llmproxy.tokens import estimate
+from services.llmproxy.tokens import count
 from services.llmproxy.traffic import Traffic
 from services.llmproxy.usage import day_of
 from services.llmproxy.usage_file import UsageFileError
@@ -143,16 +143,19 @@ class LlmProxyServicer(llmproxy_pb2_grpc.LlmProxyServiceServicer):
         request: pb.CountTokensRequest,
         context: grpc.aio.ServicerContext[pb.CountTokensRequest, pb.CountTokensResponse],
     ) -> pb.CountTokensResponse:
-        """Count with the provider's own tokenizer, or guess and say so; only a malformed request fails."""
+        """Let the provider count, or count with another tokenizer and say so; only a malformed request fails."""
         try:
             asked = parse(request.body, request.headers)
         except AnswerError as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        model = asked.model
         try:
             entry, call = self._catalog.choose(asked)[0]
+            model = call.model
             return pb.CountTokensResponse(input_tokens=await entry.provider.count_tokens(call))
         except (AnswerError, TimeoutError):
-            return pb.CountTokensResponse(input_tokens=estimate(asked.fields), estimated=True)
+            tokens = await asyncio.to_thread(count, asked.fields, model)
+            return pb.CountTokensResponse(input_tokens=tokens, estimated=True)
 
     async def ListModels(
         self,

@@ -21,7 +21,7 @@ from services.llmproxy.providers.anthropic import AnthropicProvider
 from services.llmproxy.providers.translating import KEPT_HEADERS, TranslatingProvider
 from services.llmproxy.sigv4 import Signer
 from services.llmproxy.sse import Event
-from services.llmproxy.tokens import estimate
+from services.llmproxy.tokens import glance
 from services.llmproxy.upstream import Upstream
 
 SERVICE = "bedrock"
@@ -161,7 +161,7 @@ class _Converse(TranslatingProvider):
         return converse.request(fields, model)
 
     def _translation(self, fields: Mapping[str, Any], model: str) -> converse.Answer:
-        return converse.Answer(self.name, model, estimate(fields))
+        return converse.Answer(self.name, model, glance(fields))
 
     def _decoder(self) -> "_ConverseEvents":
         return _ConverseEvents()

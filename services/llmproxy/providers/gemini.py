@@ -14,7 +14,7 @@ from services.llmproxy.condition import Condition
 from services.llmproxy.configuration import ProviderConfiguration
 from services.llmproxy.messages import MALFORMED, AnswerError, refused
 from services.llmproxy.providers.translating import TranslatingProvider
-from services.llmproxy.tokens import estimate
+from services.llmproxy.tokens import glance
 
 DEFAULT_VERSION = "v1beta"
 
@@ -53,4 +53,4 @@ class GeminiProvider(TranslatingProvider):
         return gemini.request(fields, model)
 
     def _translation(self, fields: Mapping[str, Any], model: str) -> gemini.Answer:
-        return gemini.Answer(self.name, model, estimate(fields))
+        return gemini.Answer(self.name, model, glance(fields))

@@ -13,7 +13,7 @@ from services.llmproxy.configuration import ProviderConfiguration
 from services.llmproxy.dialects import DIALECTS, GENERIC
 from services.llmproxy.presets import endpoint
 from services.llmproxy.providers.translating import TranslatingProvider
-from services.llmproxy.tokens import estimate
+from services.llmproxy.tokens import glance
 
 
 class OpenAiProvider(TranslatingProvider):
@@ -37,4 +37,4 @@ class OpenAiProvider(TranslatingProvider):
         return chat.request(fields, model, self._dialect)
 
     def _translation(self, fields: Mapping[str, Any], model: str) -> chat.Answer:
-        return chat.Answer(self.name, model, estimate(fields), fields.get("stop_sequences") or ())
+        return chat.Answer(self.name, model, glance(fields), fields.get("stop_sequences") or ())

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
+from functools import partial
 from typing import Any, Protocol
 
 import aiohttp
@@ -16,6 +17,7 @@ from services.llmproxy.configuration import ProviderConfiguration
 from services.llmproxy.events import Writer, collect
 from services.llmproxy.messages import MALFORMED, AnswerError, refused
 from services.llmproxy.sse import Decoder, Decoding, Event, EventTooLargeError
+from services.llmproxy.tokens import estimate
 from services.llmproxy.upstream import Upstream
 
 BROKEN = "The provider's answer cannot be read"
@@ -78,6 +80,7 @@ class TranslatingProvider(ABC):
         fields = call.fields
         with refused(400, MALFORMED):
             answer = self._translation(fields, call.model)
+            answer.writer.count_input = partial(estimate, fields, call.model)
             body = orjson.dumps(self._body(fields, call.model))
         url = self._url(call.model, stream=call.request.stream)
         headers = {"content-type": "application/json"} | self._headers(call.key, url, body)

@@ -309,7 +309,7 @@ async def test_token_counts_are_the_providers(proxy, upstream):
 async def test_a_provider_that_cannot_count_is_replaced_by_an_estimate_that_says_so(proxy, upstream):
     upstream.answer(404, b"{}")
     counted = await proxy.stub.CountTokens(llmproxy_pb2.CountTokensRequest(body=BODY))
-    assert (counted.input_tokens, counted.estimated) == (1, True)
+    assert (counted.input_tokens, counted.estimated) == (4, True)
 
 
 async def test_the_key_is_in_no_log_and_no_error(proxy, upstream, caplog):

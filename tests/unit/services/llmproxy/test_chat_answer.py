@@ -105,7 +105,7 @@ def test_without_usage_it_is_estimated():
     answer.take(chunk(content="x" * 40))
     end = json.loads(answer.finish()[-2].data)
     usage = end["usage"]
-    assert (usage["input_tokens"], usage["output_tokens"], answer.estimated) == (50, 10, True)
+    assert (usage["input_tokens"], usage["output_tokens"], answer.estimated) == (50, 5, True)
     assert end["usage_estimated"] is True
 
 

@@ -292,6 +292,6 @@ def test_an_answer_that_is_cut_or_malformed_is_a_failure(end):
 
 
 def test_usage_is_guessed_and_said_where_none_came():
-    pieces, message = answered(delta(0, text="12345678"), {"messageStop": {"stopReason": "end_turn"}})
+    pieces, message = answered(delta(0, text="Hello there"), {"messageStop": {"stopReason": "end_turn"}})
     assert (message["usage"]["input_tokens"], message["usage"]["output_tokens"]) == (7, 2)
     assert json.loads(pieces[-2].data)["usage_estimated"] is True

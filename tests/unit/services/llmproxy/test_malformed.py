@@ -141,7 +141,7 @@ def bodies(draw):
 
 def translate(body):
     fields = parse(body, {}).fields
-    estimate(fields)
+    estimate(fields, "m")
     with refused(400, "malformed"):
         for dialect in (GENERIC, *DIALECTS.values()):
             orjson.dumps(chat.request(fields, "m", dialect))

@@ -1,7 +1,9 @@
 import json
 
+import pytest
+
 from services.llmproxy.answers import Head, Piece
-from services.llmproxy.meter import Meter
+from services.llmproxy.meter import MOST_KEPT, Meter
 from services.llmproxy.usage import MOST_NAME_CHARACTERS, Tokens
 
 
@@ -28,10 +30,20 @@ def test_a_stream_is_counted_by_its_last_word():
 def test_who_leaves_early_has_spent_what_was_written_for_him():
     meter = Meter("key")
     meter.begin(Head(200, "m"))
-    meter.take([START, said("x" * 100), said("y" * 100)])
+    meter.take([START])
+    for _ in range(MOST_KEPT):
+        meter.take([said("The quick brown fox"), said(" jumps over the lazy dog.")])
+    meter.take([piece("content_block_delta", index=1, delta={"type": "signature_delta", "signature": "x" * 500})])
     meter.outcome = "cancelled"
     record = meter.end(None)
-    assert (record.tokens, record.estimated) == (Tokens(7, 50, 2, 0), True)
+    assert (record.tokens, record.estimated) == (Tokens(7, pytest.approx(640, rel=0.02), 2, 0), True)
+
+
+def test_deltas_that_cannot_be_read_are_no_tokens():
+    meter = Meter("key")
+    meter.begin(Head(200, "m"))
+    meter.take([START, *(Piece("content_block_delta", data) for data in (b"{", b"[]", b'{"delta":3}'))])
+    assert meter.end(None).tokens == Tokens(7, 1, 2, 0)
 
 
 def test_a_guess_is_said_to_be_one():
