@@ -9,7 +9,7 @@ import grpc
 
 from gateway import bridge, channel
 from gateway.errors import BackendError
-from gateway.monitor import Monitor, Picture
+from gateway.monitor import Monitor, Picture, Replica
 from runtime import logs
 from runtime.tls import CertificateFiles
 
@@ -101,11 +101,35 @@ class Backend(Generic[Stub]):
         asked = list(addresses)
         return dict(zip(asked, await asyncio.gather(*map(ask, asked)), strict=True))
 
-    async def meeting_place(self, patience_seconds: float) -> Stub:
+    def call_at(self, address: str, name: str, request: object, timeout_seconds: float) -> Any:  # noqa: ANN401  each method has its own answer
+        """Call a unary method, by its name, of one replica; raises ``BackendError``."""
+        return bridge.wait(self._call_at(address, name, request, timeout_seconds), self._loop)
+
+    async def _call_at(self, address: str, name: str, request: object, timeout_seconds: float) -> Any:  # noqa: ANN401  as above
+        if not any(replica.address == address and replica.reachable for replica in self.picture.replicas):
+            raise BackendError(grpc.StatusCode.UNAVAILABLE, f"the replica of {self.name} cannot be reached")
+        method = getattr(await self._stub_at(address), name)
+        try:
+            return await method(request, timeout=timeout_seconds, metadata=metadata())
+        except grpc.aio.AioRpcError as error:
+            raise _translated(error) from None
+
+    async def _stub_at(self, address: str) -> Stub:
+        """Return a stub of one replica over a channel that stays open while the replica is known."""
+        for gone in self._direct.keys() - {replica.address for replica in self.picture.replicas}:
+            await self._direct.pop(gone).close()
+        if address not in self._direct:
+            self._direct[address] = channel.open_direct(address, self._target, self._certificates)
+        return self._make_stub(self._direct[address])
+
+    async def meeting_place(
+        self, patience_seconds: float, rank: Callable[[tuple[Replica, ...]], list[str]] = lambda _replicas: []
+    ) -> Stub:
         """Return a stub of the one replica where clients meet each other, waiting for one if none can be reached.
 
         It stays the same while it can be reached and serves, or none does: it also takes calls while it is not
-        ready. Raises ``BackendError`` when there is none in time.
+        ready. ``rank`` says which to prefer, by address, where one has to be chosen. Raises ``BackendError`` when there
+        is none in time.
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(patience_seconds):
@@ -114,12 +138,9 @@ class Backend(Generic[Stub]):
                         break
         self._require_reachable()
         known = {replica.address: replica for replica in self.picture.replicas if replica.reachable}
-        self._place = min(known, key=lambda at: (not known[at].serving(), at != self._place, at))
-        for address in self._direct.keys() - {replica.address for replica in self.picture.replicas}:
-            await self._direct.pop(address).close()
-        if self._place not in self._direct:
-            self._direct[self._place] = channel.open_direct(self._place, self._target, self._certificates)
-        return self._make_stub(self._direct[self._place])
+        places = dict.fromkeys([self._place, *rank(self.picture.replicas), *sorted(known)])
+        self._place = min((at for at in places if at in known), key=lambda at: not known[at].serving())
+        return await self._stub_at(self._place)
 
     def stream(self, method: Streaming, request: Any, timeout_seconds: float) -> Generator[Any, None, None]:  # noqa: ANN401  as above
         """Yield what a streaming method answers; raises ``BackendError``; closing the generator cancels the call."""

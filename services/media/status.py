@@ -113,6 +113,7 @@ class StatusBook:
             preflight=self.readiness(),
             source=media_pb2.Source(value=self._origin.shown, kind=self._origin.kind, remote=self._origin.remote),
             loop=settings.loop,
+            stream=settings.stream,
             record_dir=scrub.record_dir(settings.record_dir),
             turn=self.turn(),
             config=media_pb2.ConfigFile(

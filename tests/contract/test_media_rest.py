@@ -13,6 +13,7 @@ from google.protobuf.struct_pb2 import Struct
 from gateway.app import create_app
 from gateway.errors import BackendError
 from gateway.facades.media import BUNDLED_PAGE, FACADE
+from gateway.facades.media.placement import public_id
 from gateway.monitor import Picture, Replica, Word
 from gateway.settings import GatewaySettings
 from gen.media.v1 import media_pb2 as pb
@@ -28,6 +29,7 @@ DOCUMENTED_ORDER = [
 OFFER = b"v=0\r\n"
 FRAGMENT = b"a=ice-ufrag:abcd\r\na=ice-pwd:x\r\n"
 FRAGMENT_TYPE = "application/trickle-ice-sdpfrag"
+SESSION = f"/session/{public_id('abc', 'a:1')}"
 METHODS = [("/whep", "View", pb.ViewRequest), ("/whip", "Publish", pb.PublishRequest)]
 
 
@@ -74,6 +76,10 @@ class Process:
     def gone(self):
         self.replicas = [Replica("a:1", judged=True)]
         self.error = BackendError(grpc.StatusCode.UNAVAILABLE, "internal words")
+
+    def call_at(self, address, method, request, timeout_seconds):
+        assert address == "a:1"
+        return self.call(method, request, timeout_seconds)
 
     def call(self, method, request, timeout_seconds):
         assert 0 < timeout_seconds < 30
@@ -358,8 +364,8 @@ def test_without_the_token_everything_but_health_and_page_is_closed(process, way
     for path in ("/whep", "/whip", "/whip/garden"):
         answer = web.post(path, data=OFFER, content_type="application/sdp", **way)
         assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
-    assert web.patch("/session/abc", data=FRAGMENT, content_type=FRAGMENT_TYPE, **way).status_code == 401
-    assert web.delete("/session/abc", **way).status_code == 401
+    assert web.patch(SESSION, data=FRAGMENT, content_type=FRAGMENT_TYPE, **way).status_code == 401
+    assert web.delete(SESSION, **way).status_code == 401
     assert process.asked == []
     assert web.get("/api/health", **way).status_code == 200
     assert web.get("/", **way).status_code == 200
@@ -425,14 +431,14 @@ def test_an_offer_is_answered_with_201_and_the_place_of_the_session(web, process
     answer = web.post(path, data=OFFER, content_type="application/sdp")
     assert (answer.status_code, answer.data) == (201, b"v=0\r\nanswer")
     assert answer.headers["Content-Type"] == "application/sdp"
-    assert answer.headers["Location"] == "/session/abc"
+    assert answer.headers["Location"] == SESSION
     assert process.asked[-1] == (method, message(offer_sdp="v=0\r\n"))
 
 
 @pytest.mark.parametrize(("path", "method", "message"), METHODS)
 def test_a_stream_is_named_in_the_path_and_a_prefix_stays(web, process, path, method, message):
     answer = web.post(f"{path}/garden", data=OFFER, content_type="application/sdp", base_url="http://x/media")
-    assert answer.headers["Location"] == "/media/session/abc"
+    assert answer.headers["Location"] == f"/media{SESSION}"
     assert process.asked[-1] == (method, message(stream="garden", offer_sdp="v=0\r\n"))
 
 
@@ -460,7 +466,7 @@ def test_an_answer_names_the_servers_that_help_through_nat(web, process, enabled
 
 
 def test_candidates_are_taken_later(web, process):
-    answer = web.patch("/session/abc", data=FRAGMENT, content_type=FRAGMENT_TYPE)
+    answer = web.patch(SESSION, data=FRAGMENT, content_type=FRAGMENT_TYPE)
     assert (answer.status_code, answer.data) == (204, b"")
     asked = pb.AddCandidatesRequest(session_id="abc", sdp_fragment=FRAGMENT.decode())
     assert process.asked == [("AddCandidates", asked)]
@@ -477,7 +483,7 @@ def test_candidates_are_taken_later(web, process):
 )
 def test_a_refused_fragment_has_the_fitting_status(web, process, code, status, error):
     process.error = BackendError(code, "internal words")
-    answer = web.patch("/session/abc", data=FRAGMENT, content_type=FRAGMENT_TYPE, headers={"If-Match": "*"})
+    answer = web.patch(SESSION, data=FRAGMENT, content_type=FRAGMENT_TYPE, headers={"If-Match": "*"})
     assert (answer.status_code, answer.json) == (status, {"status": "error", "error": error})
 
 
@@ -491,14 +497,14 @@ def test_a_refused_fragment_has_the_fitting_status(web, process, code, status, e
     ],
 )
 def test_a_fragment_of_the_wrong_kind_never_reaches_the_media_process(web, process, how, status):
-    answer = web.patch("/session/abc", **{"data": FRAGMENT} | how)
+    answer = web.patch(SESSION, **{"data": FRAGMENT} | how)
     assert (answer.status_code, answer.json["status"]) == (status, "error")
     assert process.asked == []
     assert status != 415 or answer.headers["Accept-Patch"] == FRAGMENT_TYPE
 
 
 def test_a_session_is_deleted_where_it_was_said_to_be(web, process):
-    assert web.delete("/session/abc").status_code == 200
+    assert web.delete(SESSION).status_code == 200
     assert process.asked == [("Close", pb.CloseRequest(session_id="abc"))]
 
 
@@ -547,7 +553,7 @@ def test_an_answer_that_is_accepted_is_given(web, accept):
     assert answer.status_code == 201
 
 
-@pytest.mark.parametrize("path", ["/whep", "/whip", "/whip/garden", "/session/abc"])
+@pytest.mark.parametrize("path", ["/whep", "/whip", "/whip/garden", SESSION])
 def test_other_methods_are_told_what_is_allowed(web, path):
     of_session = path.startswith("/session/")
     allowed = {"DELETE", "OPTIONS", "PATCH"} if of_session else {"OPTIONS", "POST"}

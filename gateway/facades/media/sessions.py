@@ -18,6 +18,7 @@ from werkzeug.exceptions import (
 from gateway.backend import Backend
 from gateway.describe import describe, not_described
 from gateway.errors import BackendError
+from gateway.facades.media import placement
 from gateway.facades.media.errors import ACCEPT_PATCH, ACCEPT_POST, FRAGMENT, SDP
 from gen.media.v1 import media_pb2 as messages
 
@@ -60,7 +61,7 @@ def _add_endpoints(media: Blueprint, backend: Backend[Any]) -> None:
     def publish(stream: str = "") -> Response:
         """Take a publisher (RFC 9725); its session lives at ``Location`` until it is deleted or nobody is there."""
         asked = messages.PublishRequest(stream=stream, offer_sdp=_offer())
-        return _begin(backend, backend.stub.Publish, asked)
+        return _begin(backend, "Publish", asked)
 
     @describe(
         {201: SDP, 400: "Error", 406: "Error", 409: "Error", 413: "Error", 415: "Error", 503: "Error"},
@@ -69,7 +70,7 @@ def _add_endpoints(media: Blueprint, backend: Backend[Any]) -> None:
     def view(stream: str = "") -> Response:
         """Take a player; the session lives at ``Location`` until it is deleted or the player is gone."""
         asked = messages.ViewRequest(stream=stream, offer_sdp=_offer())
-        return _begin(backend, backend.stub.View, asked)
+        return _begin(backend, "View", asked)
 
     @not_described
     def only_offers(_stream: str = "") -> NoReturn:
@@ -92,9 +93,9 @@ def _add_sessions(media: Blueprint, backend: Backend[Any]) -> None:
         if request.if_match and not request.if_match.star_tag:
             raise PreconditionFailed
         fragment = _body(FRAGMENT, LARGEST_FRAGMENT_BYTES)
-        asked = messages.AddCandidatesRequest(session_id=session_id, sdp_fragment=fragment)
+        asked = messages.AddCandidatesRequest(sdp_fragment=fragment)
         try:
-            backend.call(backend.stub.AddCandidates, asked, CANDIDATES_SECONDS)
+            _of_session(backend, session_id, "AddCandidates", asked, CANDIDATES_SECONDS)
         except BackendError as error:
             if error.code is grpc.StatusCode.FAILED_PRECONDITION:
                 raise UnprocessableEntity from None
@@ -104,7 +105,7 @@ def _add_sessions(media: Blueprint, backend: Backend[Any]) -> None:
     @describe({200: "", 404: "Error", 503: "Error"})
     def end(session_id: str) -> Response:
         """End a session."""
-        backend.call(backend.stub.Close, messages.CloseRequest(session_id=session_id), CLOSE_SECONDS)
+        _of_session(backend, session_id, "Close", messages.CloseRequest(), CLOSE_SECONDS)
         return Response(status=200)
 
     @not_described
@@ -122,15 +123,39 @@ def _route(media: Blueprint, view: Callable[..., Response], methods: list[str], 
         media.add_url_rule(path, view_func=view, methods=methods, provide_automatic_options=False)
 
 
-def _begin(backend: Backend[Any], method: Any, asked: Any) -> Response:  # noqa: ANN401  either of two RPCs
+def _begin(backend: Backend[Any], method: str, asked: messages.PublishRequest | messages.ViewRequest) -> Response:
     config = backend.call(backend.stub.GetConfig, messages.GetConfigRequest(), CONFIG_SECONDS)
-    answer = backend.call(method, asked, OFFER_SECONDS)
+    answer, address = _answered(backend, method, asked)
     response = Response(answer.answer_sdp, 201, content_type=SDP)
     response.autocorrect_location_header = False
-    response.headers["Location"] = f"{request.script_root}/session/{answer.session_id}"
+    public_id = placement.public_id(answer.session_id, address)
+    response.headers["Location"] = f"{request.script_root}/session/{public_id}"
     for link in ice_servers(config, request.host):
         response.headers.add("Link", link)
     return response
+
+
+def _answered(
+    backend: Backend[Any], method: str, asked: messages.PublishRequest | messages.ViewRequest
+) -> tuple[Any, str]:
+    """Ask the best replica, or the next one where that is lost just now; tell its answer and where it is."""
+    lost = BackendError(grpc.StatusCode.UNAVAILABLE, "no replica serves")
+    for address in placement.candidates(asked.stream, backend.picture.replicas):
+        try:
+            return backend.call_at(address, method, asked, OFFER_SECONDS), address
+        except BackendError as error:
+            if error.code is not grpc.StatusCode.UNAVAILABLE:
+                raise
+            lost = error
+    raise lost
+
+
+def _of_session(backend: Backend[Any], public_id: str, method: str, asked: Any, seconds: float) -> None:  # noqa: ANN401  either of two requests
+    """Ask the replica that has the session; a session of a replica that is not known any more is gone."""
+    if (found := placement.find(public_id, backend.picture.replicas)) is None:
+        abort(404)
+    address, asked.session_id = found
+    backend.call_at(address, method, asked, seconds)
 
 
 def ice_servers(config: messages.GetConfigResponse, asked_host: str) -> list[str]:

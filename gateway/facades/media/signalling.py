@@ -13,7 +13,7 @@ import grpc
 from gateway.backend import Backend, metadata
 from gateway.bridge import Receive, Scope, Send
 from gateway.errors import BackendError
-from gateway.facades.media import origins
+from gateway.facades.media import origins, placement
 from gateway.facades.media.access import signalling
 from gateway.peer import is_trusted, peer
 from gateway.settings import GatewaySettings
@@ -101,7 +101,7 @@ class Signalling:
 
     async def _carry(self, opening: messages.SignalRequest.Open, receive: Receive, send: Send) -> None:
         try:
-            stub = await self._backend.meeting_place(self._patience_seconds)
+            stub = await self._backend.meeting_place(self._patience_seconds, placement.meeting_places)
         except BackendError:
             await _dismiss(send, 503, "Service unavailable")
             return
