@@ -3,41 +3,22 @@
 import asyncio
 import json
 import os
-import shutil
-import subprocess
-from pathlib import Path
 
 import pytest
 from aiohttp import web
 from pydantic import SecretStr
 
 from services.llmproxy.configuration import ProviderConfiguration
+from tests.installed import node_package, or_skip
 
-VERSION = "2.1.197"
-FOLDER = Path.home() / ".cache" / "pulsegate" / f"claude-code-{VERSION}"
-PROGRAM = FOLDER / "node_modules" / ".bin" / "claude"
-INSTALL_SECONDS = 90
+PACKAGE = "@anthropic-ai/claude-code@2.1.197"
 OURS = "our-client-key"
 
 
 @pytest.fixture(scope="module")
 def claude():
-    """The program, installed once for all runs; development only, never shipped."""
-    if not PROGRAM.exists():
-        npm = shutil.which("npm")
-        if npm is None:
-            pytest.skip("Claude Code cannot be had here: no npm")
-        package = f"@anthropic-ai/claude-code@{VERSION}"
-        try:
-            subprocess.run(
-                [npm, "install", "--no-audit", "--no-fund", "--prefix", str(FOLDER), package],
-                check=True,
-                capture_output=True,
-                timeout=INSTALL_SECONDS,
-            )
-        except (subprocess.SubprocessError, OSError) as error:
-            pytest.skip(f"Claude Code cannot be had here: {type(error).__name__}")
-    return PROGRAM
+    """The program; development only, never shipped."""
+    return or_skip(node_package, PACKAGE) / ".bin" / "claude"
 
 
 def sse(*documents):
