@@ -23,7 +23,7 @@ RUN python3 -m venv /uv \
 ENV UV_NO_CACHE=1 UV_LINK_MODE=copy UV_PYTHON=/app UV_COMPILE_BYTECODE=1 UV_SYSTEM_CERTS=1
 RUN /uv/bin/uv venv --quiet --python /usr/bin/python3 --system-site-packages /app \
     && /uv/bin/uv pip install --quiet --require-hashes --constraints requirements.lock --overrides /uv/overrides \
-        --requirements pyproject.toml --extra "$NAME" \
+        --requirements pyproject.toml --extra "$NAME" --extra otel \
     && python3 deploy/container.py groups "$NAME" | xargs --no-run-if-empty -I{} \
         /uv/bin/uv pip install --quiet --no-deps --require-hashes --constraints requirements.lock --group {}
 

@@ -14,7 +14,7 @@ from flask import Flask
 from gateway import bridge, ccproxy, icey
 from gateway.app import create_app
 from gateway.backend import Backend
-from gateway.bridge import Bridge
+from gateway.bridge import Application, Bridge
 from gateway.facade import Facade, Sockets
 from gateway.facades import FACADES, operator
 from gateway.front import Front, Site
@@ -25,7 +25,9 @@ from gateway.monitor import Monitor, Watched
 from gateway.overview import Exposed, Overview
 from gateway.settings import GatewaySettings
 from gateway.snapshots import Snapshots
+from gateway.traced import Traced
 from gateway.usage import Usage
+from runtime import traces
 from runtime.server import stop_signal
 from runtime.settings import load
 
@@ -45,6 +47,7 @@ async def run(settings: GatewaySettings) -> None:
     sockets = {name: bind(name, *settings.listener(name)) for name in names}
     ports = {name: bound.getsockname()[1] for name, bound in sockets.items()}
     async with AsyncExitStack() as resources:
+        resources.push_async_callback(asyncio.to_thread, traces.start("gateway"))
         for files, context in certificates.values():
             renewing = asyncio.create_task(files.follow(context))
             resources.callback(renewing.cancel)
@@ -80,8 +83,7 @@ async def run(settings: GatewaySettings) -> None:
         usage = Usage(settings.limits, settings.trusted_proxies)
         metrics = Metrics(prometheus_client.REGISTRY)
         prometheus_client.REGISTRY.register(Backends(monitor, snapshots, usage))
-        lag = asyncio.create_task(metrics.watch_loop())
-        resources.callback(lag.cancel)
+        resources.callback(asyncio.create_task(metrics.watch_loop()).cancel)
         pages = operator.create_blueprint(
             Overview(monitor, history, exposed, metrics.answers, version("pulsegate"), datetime.now(UTC)),
             stopping.is_set,
@@ -112,8 +114,10 @@ async def run(settings: GatewaySettings) -> None:
 def _site(facade: Facade, app: Flask, settings: GatewaySettings, sockets: Sockets | None) -> Site:
     """Tell the front what it must know of a façade."""
     headers = frozenset(name.encode() for name in facade.snapshot_headers)
-    bridge = Bridge(app, settings.max_body(facade.name), settings.body_seconds)
-    return Site(facade.name, bridge, facade.snapshot_paths, headers, sockets)
+    application: Application = Bridge(app, settings.max_body(facade.name), settings.body_seconds)
+    if traces.on():
+        application = Traced(application, facade.name, facade.snapshot_paths)
+    return Site(facade.name, application, facade.snapshot_paths, headers, sockets)
 
 
 def _exposed(facade: Facade, app: Flask, settings: GatewaySettings, port: int) -> Exposed:

@@ -1,10 +1,11 @@
 """How the gateway reaches a backend: addresses behind a target, options that notice a lost peer."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import grpc
 
+from runtime import traced_rpc
 from runtime.tls import CertificateFiles
 
 # Measured: without ping_timeout_ms a frozen peer is never noticed, whatever keepalive_timeout_ms says.
@@ -46,7 +47,8 @@ _SERVICE_CONFIG: Mapping[str, object] = {
 
 def open_balanced(target: str, certificates: CertificateFiles | None = None) -> grpc.aio.Channel:
     """Open the channel for data calls: every serving replica behind the target in turn."""
-    return _open(_uri(target), target, certificates, ("grpc.service_config", json.dumps(_SERVICE_CONFIG)))
+    config = ("grpc.service_config", json.dumps(_SERVICE_CONFIG))
+    return _open(_uri(target), target, certificates, config, traced_rpc.client_interceptors())
 
 
 def open_direct(address: str, target: str, certificates: CertificateFiles | None = None) -> grpc.aio.Channel:
@@ -60,13 +62,18 @@ def host(target: str) -> str:
 
 
 def _open(
-    uri: str, target: str, certificates: CertificateFiles | None, option: tuple[str, str | int]
+    uri: str,
+    target: str,
+    certificates: CertificateFiles | None,
+    option: tuple[str, str | int],
+    interceptors: Sequence[grpc.aio.ClientInterceptor] = (),
 ) -> grpc.aio.Channel:
     options: list[tuple[str, str | int]] = [*_OPTIONS, option]
     if certificates is None:
-        return grpc.aio.insecure_channel(uri, options=options)
+        return grpc.aio.insecure_channel(uri, options=options, interceptors=interceptors)
     options.append(("grpc.ssl_target_name_override", host(target)))  # a replica is dialled by its address
-    return grpc.aio.secure_channel(uri, certificates.client_credentials(), options=options)
+    credentials = certificates.client_credentials()
+    return grpc.aio.secure_channel(uri, credentials, options=options, interceptors=interceptors)
 
 
 def addresses(target: str) -> list[str]:

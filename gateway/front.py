@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gateway.bridge import REFUSED, ROUTE, Bridge, Event, Receive, Scope, Send
+from gateway.bridge import REFUSED, ROUTE, Application, Event, Receive, Scope, Send
 from gateway.facade import Sockets
 from gateway.metrics import Metrics
 from gateway.snapshots import Snapshots, key_of
@@ -26,7 +26,7 @@ class Site:
     """One Flask application with what the front must know to answer for it from memory."""
 
     name: str
-    application: Bridge
+    application: Application
     snapshot_paths: frozenset[str] = frozenset()
     snapshot_headers: frozenset[bytes] = frozenset()
     sockets: Sockets | None = None

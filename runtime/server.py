@@ -13,6 +13,7 @@ import prometheus_client
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from runtime import traced_rpc, traces
 from runtime.health import Health, HealthServicer
 from runtime.requests import RequestIdInterceptor
 from runtime.settings import BackendSettings
@@ -54,7 +55,9 @@ async def serve(
     stderr and exit code 4.
     """
     stopping = stop_signal()
-    server = grpc.aio.server(options=SERVER_OPTIONS, interceptors=(RequestIdInterceptor(),))
+    end_traces = traces.start(settings.process)
+    interceptors = (RequestIdInterceptor(), *traced_rpc.server_interceptors())
+    server = grpc.aio.server(options=SERVER_OPTIONS, interceptors=interceptors)
     services = [register(server), health_pb2.DESCRIPTOR.services_by_name["Health"].full_name]
     health_pb2_grpc.add_HealthServicer_to_server(HealthServicer(health), server)
     reflection.enable_server_reflection([*services, reflection.SERVICE_NAME], server)
@@ -71,6 +74,7 @@ async def serve(
     on_stop()
     await health.close()
     await server.stop(settings.grace_seconds)
+    await asyncio.to_thread(end_traces)
     log.info("stopped")
 
 

@@ -9,6 +9,7 @@ from time import monotonic
 import aiohttp
 from yarl import URL
 
+from runtime import traces
 from services.llmproxy import aws
 from services.llmproxy.condition import Condition
 from services.llmproxy.configuration import ProviderConfiguration
@@ -54,6 +55,16 @@ class Upstream:
 
         Redirects are not followed: they would carry the credential somewhere else.
         """
+        told = {"http.request.method": method, "server.address": URL(url).host or "", "pulsegate.provider": self.name}
+        with traces.apart(method, "CLIENT", told) as span:
+            async with self._open(method, url, {**headers, **traces.headers_of(span)}, body) as response:
+                traces.note_status(span, response.status, failing=400)
+                yield response
+
+    @asynccontextmanager
+    async def _open(
+        self, method: str, url: str | URL, headers: Mapping[str, str], body: bytes | None
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
         started = monotonic()
         opening = self._session.request(
             method,

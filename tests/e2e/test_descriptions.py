@@ -1,9 +1,5 @@
 """Schemathesis before the real processes: whatever a façade's description allows, or nearly, is answered as it says."""
 
-import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
 import hypothesis
 import pytest
 import schemathesis
@@ -15,6 +11,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from tests.e2e.system import START_SECONDS, wait_for
+from tests.e2e.vendor import serving_vendor
 
 CHECKS = [content_type_conformance, response_schema_conformance, status_code_conformance]
 STREAMS_WITHOUT_END = "/events$"
@@ -31,35 +28,6 @@ FEW = hypothesis.settings(
 @schemathesis.serializer("application/sdp", "application/trickle-ice-sdpfrag")
 def as_text(_context, value):
     return value if isinstance(value, bytes) else str(value).encode("utf-8", "replace")
-
-
-class Vendor(BaseHTTPRequestHandler):
-    """A provider that gives everyone the same answer."""
-
-    def do_POST(self):
-        self.rfile.read(int(self.headers["Content-Length"]))
-        choice = {"index": 0, "message": {"role": "assistant", "content": "yes"}, "finish_reason": "stop"}
-        usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
-        answer = {"id": "1", "object": "chat.completion", "model": "same", "choices": [choice], "usage": usage}
-        body = json.dumps(answer).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
-
-
-@pytest.fixture
-def vendor():
-    with ThreadingHTTPServer(("127.0.0.1", 0), Vendor) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/v1"
-        server.shutdown()
-        thread.join()
 
 
 def attack(url):
@@ -91,11 +59,9 @@ def test_whatever_is_asked_of_a_facade_is_answered_as_described(system, name):
     assert system.all_serving()
 
 
-def test_whatever_is_asked_of_the_llm_proxy_is_answered_as_described(own_system, vendor):
-    provider = {"name": "vendor", "api_base_url": vendor, "models": ["same"], "api_key": "k", "enabled": True}
-    routes = {"default": {"provider": "vendor", "model": "same"}}
-    (own_system.folder / "config.json").write_text(json.dumps({"providers": [provider], "routes": routes}))
-    own_system.start("llmproxy", "gateway")
-    wait_for(lambda: (own_system.states() or {}).get("llmproxy") == "serving", START_SECONDS, "the proxy to serve")
-    assert {200, 201, 400, 404} <= attack(own_system.url("llmproxy"))
-    assert own_system.states()["llmproxy"] == "serving"
+def test_whatever_is_asked_of_the_llm_proxy_is_answered_as_described(own_system):
+    with serving_vendor(own_system):
+        own_system.start("llmproxy", "gateway")
+        wait_for(lambda: (own_system.states() or {}).get("llmproxy") == "serving", START_SECONDS, "the proxy to serve")
+        assert {200, 201, 400, 404} <= attack(own_system.url("llmproxy"))
+        assert own_system.states()["llmproxy"] == "serving"
