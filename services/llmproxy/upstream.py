@@ -14,6 +14,7 @@ from services.llmproxy import aws
 from services.llmproxy.condition import Condition
 from services.llmproxy.configuration import ProviderConfiguration
 from services.llmproxy.messages import AnswerError
+from services.llmproxy.scrub import Scrubber
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 REFUSED = "the provider refuses our credential"
@@ -41,6 +42,7 @@ class Upstream:
     ) -> None:
         self.name = configured.name
         self._only_key = len(configured.keys) <= 1
+        self._scrubber = Scrubber(key.get_secret_value() for key, _ in configured.keys)
         self._session = session
         self._limits = limits
         self._condition = condition
@@ -101,7 +103,7 @@ class Upstream:
             body += chunk
             if len(body) > MAX_BODY_BYTES:
                 raise self._error(502, "sent an answer that is too large")
-        return bytes(body)
+        return self._scrubber.scrub(bytes(body))
 
     async def chunks(self, response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
         """Yield the body as it comes; raises ``AnswerError`` when it stops coming."""
@@ -115,7 +117,7 @@ class Upstream:
                 raise self._error(502, "closed the connection in the middle of its answer") from None
             if not chunk:
                 return
-            yield chunk
+            yield self._scrubber.scrub(chunk)
 
     def _judge(self, response: aiohttp.ClientResponse, seconds: float) -> None:
         if _refuses_credential(response):
