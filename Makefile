@@ -24,7 +24,7 @@ setup: ## make .venv with everything that run, test and lint need (all of them d
 run: setup ## run everything on this machine with built-in defaults and print what to try
 	@$(BIN)/pulsegate run
 
-test: setup $(VENV)/browser $(VENV)/chart-tools $(PROBE) ## run the tests; narrow them with ARGS="-k whep"
+test: setup $(VENV)/test-packages $(VENV)/chart-tools $(PROBE) ## run the tests; narrow them with ARGS="-k whep"
 	@$(BIN)/python -m pytest $(ARGS)
 
 lint: setup $(VENV)/chart-tools ## check style, types, import rules, contracts, chart and Dockerfile
@@ -76,8 +76,8 @@ $(VENV)/debian: deploy/debian.py | $(UV)
 	@$(BIN)/python -m deploy.debian
 	@touch $@
 
-$(VENV)/browser: deploy/debian.py | setup
-	@$(BIN)/python -m deploy.debian browser
+$(VENV)/test-packages: deploy/debian.py | setup
+	@$(BIN)/python -m deploy.debian tests
 	@touch $@
 
 $(VENV)/packages: requirements.lock | $(UV)

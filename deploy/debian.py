@@ -11,7 +11,7 @@ from pathlib import Path
 ICE_PACKAGE = "python3-zeroc-ice"
 ICE_BUILD_PACKAGES = ["g++", "libbz2-dev", "libssl-dev"]
 PACKAGES = ["curl", "jq", "libgomp1"]  # two for the tests; the last, part of every g++, loads the embedded model
-BROWSER_PACKAGES = ["chromium"]
+TEST_PACKAGES = ["chromium", "espeak-ng"]  # a browser, and a voice for who listens to it
 MODULES = Path("/usr/lib/python3/dist-packages")
 APT_GET = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120"]
 
@@ -52,7 +52,7 @@ def ice_fits() -> bool:
 
 
 def setup_packages() -> list[str]:
-    """Return what Pulsegate and most tests want; the browser is left to `make test`, nothing that runs needs it."""
+    """Return what everything and most tests want; `make test` installs what only some tests want."""
     return [*PACKAGES, *([ICE_PACKAGE] if ice_fits() else ICE_BUILD_PACKAGES)]
 
 
@@ -93,4 +93,4 @@ if __name__ == "__main__":
     if sys.argv[1:] == ["ice-fits"]:
         sys.exit(not ice_fits())
     if shutil.which("dpkg-query"):
-        install_missing(BROWSER_PACKAGES if sys.argv[1:] == ["browser"] else setup_packages())
+        install_missing(TEST_PACKAGES if sys.argv[1:] == ["tests"] else setup_packages())
