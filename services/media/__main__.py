@@ -22,9 +22,13 @@ from services.media import compat, config_file, metrics, turn, ways
 from services.media.artifacts import Artifacts
 from services.media.calls import CAPABILITIES, Calls, Terms
 from services.media.config_file import ConfigFile, ConfigInvalid
+from services.media.detection import settings as detection_settings
+from services.media.detection.detection import Detection
+from services.media.detection.source import WatchedSource
+from services.media.events import Events
 from services.media.origin import Origin
 from services.media.peers import Full, Limits, Peers, UnknownPeer
-from services.media.recording.folder import Keep, NoRoom, RecordFolder
+from services.media.recording.folder import NoRoom, RecordFolder
 from services.media.recording.recorder import Publisher
 from services.media.recording.recordings import Recordings
 from services.media.servicer import MediaServicer, Served
@@ -53,6 +57,8 @@ class Parts:
     health: Health
     book: StatusBook
     feed: StatusFeed[media_pb2.MediaStatus]
+    events: Events
+    detection: Detection
     servicer: MediaServicer
     signalling: Signalling
     calls: Calls
@@ -70,6 +76,7 @@ class Parts:
     def stop(self) -> None:
         """End what would go on for ever."""
         self.signalling.close()
+        self.events.close()
         self.feed.close()
 
 
@@ -106,6 +113,14 @@ async def assemble(settings: MediaSettings, stack: AsyncExitStack, file: ConfigF
         streams.may_publish.append(lambda: _must_serve(health, RECORD_DIR))
         streams.on_publisher.append(recordings.record)
         await start(stack, recordings.keep_house(), "housekeeping of recordings")
+    events = Events()
+    detection = Detection(detection_settings.of(settings), events, on_change)
+    stack.push_async_callback(detection.close)
+    if detection.enabled:
+        streams.on_publisher.append(detection.watch)
+        for name, stream in fed.items():
+            detection.watch(WatchedSource(name, Origin(settings.source).shown, stream.hub))
+        await start(stack, detection.keep_up(), "detection")
     if settings.turn == "auto":
         await start(stack, _look_for_turn(settings, health), "look-out for TURN")
     peers = Peers(
@@ -116,14 +131,14 @@ async def assemble(settings: MediaSettings, stack: AsyncExitStack, file: ConfigF
     )
     await start(stack, peers.watch(), "peers")
     stack.push_async_callback(peers.close_all)
-    book = StatusBook(settings, file, health, Activity(peers, streams, recordings))
+    book = StatusBook(settings, file, health, Activity(peers, streams, recordings, detection))
     feed = StatusFeed(book.build)
     health.on_change(feed.changed)
     signalling, calls = _signalling(settings, peers, book, on_change)
     stack.push_async_callback(calls.close)
-    served = Served(peers, book, feed, Artifacts({"": Path(settings.record_dir)}), signalling)
-    servicer = MediaServicer(settings, served)  # type: ignore[abstract]  # the rest is UNIMPLEMENTED
-    return Parts(streams, recordings, peers, health, book, feed, servicer, signalling, calls)
+    served = Served(peers, book, feed, _artifacts(settings, detection), signalling, events)
+    servicer = MediaServicer(settings, served)
+    return Parts(streams, recordings, peers, health, book, feed, events, detection, servicer, signalling, calls)
 
 
 def _signalling(
@@ -164,8 +179,14 @@ def _encoding(settings: MediaSettings) -> Encoding:
 
 
 def _record_folder(settings: MediaSettings) -> RecordFolder:
-    keep = Keep(settings.record_quota_bytes, settings.record_keep_seconds, settings.record_free_bytes)
-    return RecordFolder(Path(settings.record_dir), keep)
+    return RecordFolder(Path(settings.record_dir), detection_settings.keep(settings))
+
+
+def _artifacts(settings: MediaSettings, detection: Detection) -> Artifacts:
+    kept = detection.settings
+    return Artifacts(
+        {"": Path(settings.record_dir), "snapshots": Path(kept.snapshots_dir), "clips": Path(kept.clips_dir)}
+    )
 
 
 def _probes(settings: MediaSettings, fed: dict[str, Stream], streams: Streams, recordings: Recordings) -> list[Probe]:

@@ -14,8 +14,8 @@ DEFAULT_PATH = "./config.json"
 
 _TEXT, _FLAG, _NUMBER, _SHARE, _TEXTS = "a text", "true or false", "a whole number", "a number", "a list of texts"
 
-# Every documented key with what it must hold; those without a field speak of the gateway's listener, or of what is
-# detected in a picture, and are judged but not used here.
+# Every documented key with what it must hold; those without a field speak of the gateway's listener, and are judged but
+# not used here.
 _KEYS: dict[str, tuple[str, str]] = {
     "http.host": (_TEXT, "host"),
     "http.port": (_NUMBER, ""),
@@ -39,27 +39,30 @@ _KEYS: dict[str, tuple[str, str]] = {
     "media.audio.sampleRate": (_NUMBER, ""),
     "media.audio.bitrate": (_NUMBER, "audio_bitrate"),
     "media.intelligence.vision.enabled": (_FLAG, "vision_enabled"),
-    **{
-        f"media.intelligence.vision.{name}": (_NUMBER, "")
-        for name in ("everyNthFrame", "minIntervalUsec", "queueDepth")
-    },
-    **{f"media.intelligence.vision.normalize.{name}": (_NUMBER, "") for name in ("width", "height")},
-    "media.intelligence.vision.normalize.pixelFmt": (_TEXT, ""),
-    **{
-        f"media.intelligence.vision.motion.{name}": (_NUMBER, "")
-        for name in ("gridWidth", "gridHeight", "warmupFrames", "cooldownUsec")
-    },
-    "media.intelligence.vision.motion.threshold": (_SHARE, ""),
-    **{f"media.intelligence.vision.{name}.enabled": (_FLAG, "") for name in ("snapshots", "clips")},
-    **{f"media.intelligence.vision.{name}.dir": (_TEXT, "") for name in ("snapshots", "clips")},
-    "media.intelligence.vision.snapshots.minIntervalUsec": (_NUMBER, ""),
-    **{f"media.intelligence.vision.clips.{name}": (_NUMBER, "") for name in ("preRollUsec", "postRollUsec")},
+    "media.intelligence.vision.everyNthFrame": (_NUMBER, "vision_every_nth_frame"),
+    "media.intelligence.vision.minIntervalUsec": (_NUMBER, "vision_min_interval_usec"),
+    "media.intelligence.vision.queueDepth": (_NUMBER, "vision_queue_depth"),
+    "media.intelligence.vision.normalize.width": (_NUMBER, "vision_width"),
+    "media.intelligence.vision.normalize.height": (_NUMBER, "vision_height"),
+    "media.intelligence.vision.normalize.pixelFmt": (_TEXT, "vision_pixel_format"),
+    "media.intelligence.vision.motion.gridWidth": (_NUMBER, "motion_grid_width"),
+    "media.intelligence.vision.motion.gridHeight": (_NUMBER, "motion_grid_height"),
+    "media.intelligence.vision.motion.warmupFrames": (_NUMBER, "motion_warmup_frames"),
+    "media.intelligence.vision.motion.threshold": (_SHARE, "motion_threshold"),
+    "media.intelligence.vision.motion.cooldownUsec": (_NUMBER, "motion_cooldown_usec"),
+    "media.intelligence.vision.snapshots.enabled": (_FLAG, "snapshots_enabled"),
+    "media.intelligence.vision.snapshots.dir": (_TEXT, "snapshots_dir"),
+    "media.intelligence.vision.snapshots.minIntervalUsec": (_NUMBER, "snapshots_min_interval_usec"),
+    "media.intelligence.vision.clips.enabled": (_FLAG, "clips_enabled"),
+    "media.intelligence.vision.clips.dir": (_TEXT, "clips_dir"),
+    "media.intelligence.vision.clips.preRollUsec": (_NUMBER, "clips_pre_roll_usec"),
+    "media.intelligence.vision.clips.postRollUsec": (_NUMBER, "clips_post_roll_usec"),
     "media.intelligence.speech.enabled": (_FLAG, "speech_enabled"),
-    **{
-        f"media.intelligence.speech.{name}": (_NUMBER, "")
-        for name in ("queueDepth", "minSilenceUsec", "updateIntervalUsec")
-    },
-    **{f"media.intelligence.speech.{name}": (_SHARE, "") for name in ("startThreshold", "stopThreshold")},
+    "media.intelligence.speech.queueDepth": (_NUMBER, "speech_queue_depth"),
+    "media.intelligence.speech.minSilenceUsec": (_NUMBER, "speech_min_silence_usec"),
+    "media.intelligence.speech.updateIntervalUsec": (_NUMBER, "speech_update_interval_usec"),
+    "media.intelligence.speech.startThreshold": (_SHARE, "speech_start_threshold"),
+    "media.intelligence.speech.stopThreshold": (_SHARE, "speech_stop_threshold"),
     "turn.enabled": (_FLAG, "turn"),
     "turn.port": (_NUMBER, "turn_port"),
     "turn.realm": (_TEXT, ""),
@@ -76,6 +79,19 @@ _KEYS: dict[str, tuple[str, str]] = {
 _GROUPS = {key.rpartition(".")[0] for key in _KEYS} | {"media", "media.intelligence"}
 _FIRST_WORDS = {key.partition(".")[0] for key in _KEYS}
 _MODES = ("stream", "record", "relay")
+_FOLDERS = ("media.recordDir", "media.intelligence.vision.snapshots.dir", "media.intelligence.vision.clips.dir")
+
+# What is too small is silently taken for the least that makes sense.
+_LEAST = {
+    "media.intelligence.vision.everyNthFrame": 1,
+    "media.intelligence.vision.queueDepth": 1,
+    "media.intelligence.vision.normalize.width": 0,
+    "media.intelligence.vision.normalize.height": 0,
+    "media.intelligence.vision.motion.gridWidth": 1,
+    "media.intelligence.vision.motion.gridHeight": 1,
+    "media.intelligence.vision.motion.threshold": 0,
+    "media.intelligence.speech.queueDepth": 1,
+}
 
 
 class ConfigInvalid(Exception):
@@ -191,8 +207,8 @@ def _setting(key: str, value: Any, folder: str) -> Any:  # noqa: ANN401  what th
         return value == "object"
     if key == "stun.urls":
         return tuple(one for one in value if isinstance(one, str))
-    if key == "media.recordDir" or (
-        key == "media.source" and Origin(value).kind == "file" and not Origin(value).remote
-    ):
+    if key in _LEAST:
+        return max(_LEAST[key], value)
+    if key in _FOLDERS or (key == "media.source" and Origin(value).kind == "file" and not Origin(value).remote):
         return os.path.join(folder, value) if folder not in ("", ".") and value else value  # noqa: PTH118  as above
     return value

@@ -7,7 +7,6 @@ from services.media.origin import Origin
 
 Result = Literal["pass", "warn", "fail"]
 
-NOT_DETECTING = "Vision/speech are configured, but this version detects neither motion nor speech"
 TURN_WITHOUT_ADDRESS = "TURN is enabled without externalIp while binding to a wildcard host"
 _WILDCARDS = ("", "0.0.0.0", "::")  # noqa: S104  recognised, not bound
 
@@ -47,6 +46,10 @@ class Facts:
     vision: bool
     speech: bool
     record_dir_error: str
+    speech_rule: str
+    speech_fallback: str
+    """Why speech is not judged by the better rule; empty when it is."""
+    streams_passed_over: int
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ class Report:
 
 def report(facts: Facts) -> Report:
     """Judge the facts."""
-    lowering = tuple(_turn_warnings(facts)) + tuple(_intelligence_warnings(facts))
+    lowering = tuple(_turn_warnings(facts))
     checks = [
         _config(facts),
         _version("openssl", f"Linked against OpenSSL {facts.openssl}", facts.openssl),
@@ -114,8 +117,6 @@ def _turn(facts: Facts) -> Check:
 
 
 def _intelligence(facts: Facts) -> Check:
-    if (facts.vision or facts.speech) and facts.mode != "stream":
-        return Check("intelligence", "warn", "Vision/speech are configured but stream mode is not active")
     words = {True: "on", False: "off"}
     return Check("intelligence", "pass", f"vision={words[facts.vision]}, speech={words[facts.speech]}")
 
@@ -150,9 +151,20 @@ def _live(facts: Facts) -> list[Check]:
             else Check("turn_reachable", "pass", "The TURN server answers")
         )
     if facts.vision or facts.speech:
-        checks.append(Check("detection", "warn", NOT_DETECTING))
+        checks.append(_detection(facts))
     checks.append(Check("media_worker", "pass", "The media process answers"))
     return checks
+
+
+def _detection(facts: Facts) -> Check:
+    """Tell by what is detected, and what is not as it should be."""
+    by = [*(["motion by difference of pictures"] if facts.vision else [])]
+    by += [f"speech by {facts.speech_rule}"] if facts.speech else []
+    amiss = [facts.speech_fallback] if facts.speech_fallback else []
+    if facts.streams_passed_over:
+        amiss.append(f"streams that nobody looks at, because there are too many: {facts.streams_passed_over}")
+    detail = f"Detecting {' and '.join(by)}"
+    return Check("detection", "warn", f"{detail}; {'; '.join(amiss)}") if amiss else Check("detection", "pass", detail)
 
 
 def _turn_warnings(facts: Facts) -> list[str]:
@@ -167,13 +179,3 @@ def _turn_warnings(facts: Facts) -> list[str]:
             "TURN externalIp is unset; remote NAT traversal may fail outside local or host-network testing."
         )
     return warnings
-
-
-def _intelligence_warnings(facts: Facts) -> list[str]:
-    if (facts.vision or facts.speech) and facts.mode != "stream":
-        return [
-            "Intelligence stages are only active in stream mode; current config leaves them configured but inactive."
-        ]
-    if facts.vision or facts.speech:
-        return [f"{NOT_DETECTING}."]
-    return []

@@ -12,6 +12,7 @@ from gen.media.v1 import media_pb2, media_pb2_grpc
 from runtime.status import StatusFeed
 from services.media import reading, turn
 from services.media.artifacts import Artifact, Artifacts, OutsideFolder, UnknownArtifact
+from services.media.events import Event, Events
 from services.media.fragment import UnusableFragment
 from services.media.offer import NoCommonCodec, UnusableOffer
 from services.media.peer import Peer, RestartUnsupported, SetUpTimeout, State
@@ -54,10 +55,11 @@ class Served:
     feed: StatusFeed[media_pb2.MediaStatus]
     artifacts: Artifacts
     signalling: Signalling
+    events: Events
 
 
 class MediaServicer(media_pb2_grpc.MediaServiceServicer):
-    """Answers for the media process; what it does not do yet is left UNIMPLEMENTED."""
+    """Answers for the media process."""
 
     def __init__(self, settings: MediaSettings, served: Served) -> None:
         self._settings = settings
@@ -66,6 +68,7 @@ class MediaServicer(media_pb2_grpc.MediaServiceServicer):
         self._feed = served.feed
         self._artifacts = served.artifacts
         self._signalling = served.signalling
+        self._events = served.events
 
     async def Publish(self, request: media_pb2.PublishRequest, context: Context) -> media_pb2.PublishResponse:
         """Answer a publisher's offer."""
@@ -143,6 +146,19 @@ class MediaServicer(media_pb2_grpc.MediaServiceServicer):
         except (UnknownArtifact, OutsideFolder, reading.BeyondEnd) as error:
             await context.abort(_CODES[type(error)], str(error))
 
+    async def WatchEvents(
+        self,
+        request: media_pb2.WatchEventsRequest,
+        context: Context,
+    ) -> AsyncIterator[media_pb2.WatchEventsResponse]:
+        """Tell what happens from the moment on at which the caller has the initial metadata."""
+        wanted = frozenset(request.types)
+        happening = self._events.watch()
+        await context.send_initial_metadata(())
+        async for event in happening:
+            if not wanted or event.type in wanted:
+                yield _event(event)
+
     async def GetReadiness(
         self,
         request: media_pb2.GetReadinessRequest,  # noqa: ARG002
@@ -210,3 +226,10 @@ def _info(artifact: Artifact) -> media_pb2.ReadArtifactResponse.Info:
     )
     info.modified_at.FromDatetime(artifact.modified_at)
     return info
+
+
+def _event(event: Event) -> media_pb2.WatchEventsResponse:
+    response = media_pb2.WatchEventsResponse(type=event.type, session_id_prefix=event.session[:ID_PREFIX])
+    response.time.FromNanoseconds(int(event.at * 1e9))
+    response.data.update(event.data)
+    return response

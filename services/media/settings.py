@@ -73,7 +73,34 @@ class MediaSettings(BackendSettings):
     audio_bitrate: int = Field(128_000, ge=6_000, le=510_000, description="bits per second of encoded audio")
 
     vision_enabled: bool = Field(default=False, description="detect motion")
+    vision_every_nth_frame: int = Field(6, ge=1, description="every how many pictures one is looked at")
+    vision_min_interval_usec: int = Field(200_000, ge=0, description="least time between pictures looked at")
+    vision_queue_depth: int = Field(8, ge=1, le=1000, description="pictures to look at that may wait")
+    vision_width: int = Field(0, ge=0, description="width to which pictures are brought before; 0 for their own")
+    vision_height: int = Field(0, ge=0, description="height to which pictures are brought before; 0 for their own")
+    vision_pixel_format: str = Field("", description="pixel format to which they are brought; empty for their own")
+    motion_grid_width: int = Field(32, ge=1, le=256, description="columns of points that are compared")
+    motion_grid_height: int = Field(18, ge=1, le=256, description="rows of points that are compared")
+    motion_warmup_frames: int = Field(2, ge=0, description="pictures at the beginning that only prime the detector")
+    motion_threshold: float = Field(0.08, ge=0, description="mean change of brightness that is motion, 0 to 1")
+    motion_cooldown_usec: int = Field(500_000, ge=0, description="least time between two events of motion")
+    snapshots_enabled: bool = Field(default=False, description="keep a PNG of every event of motion")
+    snapshots_dir: str = Field("", description="folder of snapshots; empty for `snapshots` in the record directory")
+    snapshots_min_interval_usec: int = Field(1_000_000, ge=0, description="least time between two snapshots")
+    clips_enabled: bool = Field(default=False, description="keep an MP4 of every event of motion")
+    clips_dir: str = Field("", description="folder of clips; empty for `clips` in the record directory")
+    clips_pre_roll_usec: int = Field(1_000_000, ge=0, description="how long before an event its clip begins")
+    clips_post_roll_usec: int = Field(3_000_000, ge=0, description="how long after the last event a clip ends")
     speech_enabled: bool = Field(default=False, description="detect speech")
+    speech_detector: Literal["auto", "silero", "energy"] = Field(
+        "auto", description="how speech is known: by Silero's network, or by how loud it is; auto: the better one here"
+    )
+    speech_queue_depth: int = Field(32, ge=1, le=10_000, description="packets of sound that may wait")
+    speech_start_threshold: float = Field(0.045, ge=0, description="level at which speech begins, by the energy rule")
+    speech_stop_threshold: float = Field(0.02, ge=0, description="level below which speech ends, by the energy rule")
+    speech_min_silence_usec: int = Field(250_000, ge=0, description="silence that ends speech")
+    speech_update_interval_usec: int = Field(250_000, ge=0, description="how often speech is told while it goes on")
+    detection_most_streams: int = Field(4, ge=1, description="streams looked at and listened to at once")
 
     turn: Literal["auto", "true", "false"] = Field(
         "auto",

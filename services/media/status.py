@@ -13,6 +13,7 @@ from gen.media.v1 import media_pb2
 from runtime.health import Component, Health
 from services.media import preflight, scrub
 from services.media.config_file import ConfigFile
+from services.media.detection.detection import Detection
 from services.media.origin import Origin
 from services.media.peers import Peers
 from services.media.recording.recordings import Recordings
@@ -44,6 +45,7 @@ class Activity:
     peers: Peers
     streams: Streams
     recordings: Recordings
+    detection: Detection
 
 
 class StatusBook:
@@ -56,6 +58,7 @@ class StatusBook:
         self._peers = activity.peers
         self._streams = activity.streams
         self._recordings = activity.recordings
+        self._detection = activity.detection
         self._origin = Origin(settings.source)
         self._started_at = datetime.now(UTC)
         self._draining = False
@@ -119,11 +122,7 @@ class StatusBook:
             config=media_pb2.ConfigFile(
                 path=scrub.last_component(self._file.path), exists=self._file.found, valid=True
             ),
-            intelligence=media_pb2.Intelligence(
-                vision_enabled=settings.vision_enabled,
-                speech_enabled=settings.speech_enabled,
-                as_object=settings.intelligence_as_object,
-            ),
+            intelligence=self._intelligence(),
             relay=self._relay(),
             recordings=media_pb2.Recordings(active=self._recordings.active, written=self._recordings.written),
             health=[_component(component) for component in self._health.report()],
@@ -147,6 +146,21 @@ class StatusBook:
                 for one in relayed
             ],
         )
+
+    def _intelligence(self) -> media_pb2.Intelligence:
+        settings, detection = self._settings, self._detection
+        message = media_pb2.Intelligence(
+            vision_enabled=settings.vision_enabled,
+            speech_enabled=settings.speech_enabled,
+            vision_active=detection.vision_active,
+            speech_active=detection.speech_active,
+            as_object=settings.intelligence_as_object,
+        )
+        if settings.vision_enabled:
+            message.vision_detail.update(detection.vision_detail())
+        if settings.speech_enabled:
+            message.speech_detail.update(detection.speech_detail())
+        return message
 
     def _facts(self) -> preflight.Facts:
         settings = self._settings
@@ -172,6 +186,9 @@ class StatusBook:
             vision=settings.vision_enabled,
             speech=settings.speech_enabled,
             record_dir_error=self._reason(RECORD_DIR),
+            speech_rule=self._detection.rule,
+            speech_fallback=self._detection.fallback,
+            streams_passed_over=self._detection.passed_over,
         )
 
     def _reason(self, name: str) -> str:

@@ -59,7 +59,7 @@ class Streams:
     """
 
     def __init__(self, mode: str, fed: Mapping[str, Stream]) -> None:
-        self.on_publisher: list[Callable[[Inbound], None]] = []
+        self.on_publisher: list[Callable[[Inbound], object]] = []
         self.may_publish: list[Callable[[], None]] = []
         self._mode = mode
         self._fed = fed

@@ -271,12 +271,12 @@ def _intelligence_detail(intelligence: Message) -> Json:
     return {
         "ready": True,
         "vision": {
-            **dict(intelligence.vision_detail),
+            **_counters(intelligence.vision_detail),
             "enabled": intelligence.vision_enabled,
             "active": intelligence.vision_active,
         },
         "speech": {
-            **dict(intelligence.speech_detail),
+            **_counters(intelligence.speech_detail),
             "enabled": intelligence.speech_enabled,
             "active": intelligence.speech_active,
         },
@@ -298,6 +298,14 @@ def _relay(statuses: Sequence[Message]) -> Json:
             }
             for stream in streams
         ],
+    }
+
+
+def _counters(detail: Message) -> Json:
+    """Undo what Protobuf's structs do to whole numbers."""
+    return {
+        name: int(value) if isinstance(value, float) and value.is_integer() else value
+        for name, value in dict(detail).items()
     }
 
 

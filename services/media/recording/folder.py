@@ -12,6 +12,7 @@ from pathlib import Path
 from services.media.recording.mp4 import Unwritable, mend
 
 FINISHED, GROWING, MENDING = ".mp4", ".mp4.part", ".mp4.mending"
+_KEPT = (f"*{FINISHED}", "*.png")
 _HEADER_BYTES = 4096  # a file no larger than this ended before its first fragment
 
 log = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ class Keep:
 
 
 class RecordFolder:
-    """Where recordings are; every method may wait for the disk.
+    """Where recordings are; its methods may wait for the disk.
 
     A recording grows as ``<name>.mp4.part``, locked by who writes it, and gets its name when it is complete.
     """
@@ -39,6 +40,7 @@ class RecordFolder:
     def __init__(self, path: Path, keep: Keep) -> None:
         self.path = path
         self._keep = keep
+        self._named = 0
 
     def make(self) -> None:
         """Make the folder if it is not there; raises ``NoRoom``."""
@@ -67,12 +69,9 @@ class RecordFolder:
             raise NoRoom(f"the quota of {self._keep.quota_bytes >> 20} MiB is used up")
 
     def begin(self, label: str) -> Path:
-        """Choose where a new recording grows; the label is cut down to what is safe in a file name."""
-        safe = re.sub(r"[^A-Za-z0-9_-]", "_", label)[:64] or "recording"
-        moment = time.time_ns() // 1_000_000
-        while (path := self.path / f"{safe}-{moment}{GROWING}").exists() or finished(path).exists():
-            moment += 1
-        return path
+        """Choose where a new recording grows; never waits. The label is cut down to what is safe in a file name."""
+        self._named = max(self._named + 1, time.time_ns() // 1_000_000)
+        return self.path / f"{safe(label)}-{self._named}{GROWING}"
 
     def complete(self, part: Path) -> Path:
         """Give a complete recording its name; raises ``NoRoom``."""
@@ -96,7 +95,8 @@ class RecordFolder:
 
     def tidy(self) -> list[str]:
         """Delete finished recordings that are too old, then the oldest while there are too many; tell their names."""
-        kept = sorted(((_modified(path), path) for path in self.path.glob(f"*{FINISHED}")), reverse=True)
+        files = [path for pattern in _KEPT for path in self.path.glob(pattern)]
+        kept = sorted(((_modified(path), path) for path in files), reverse=True)
         oldest_wanted = time.time() - self._keep.keep_seconds if self._keep.keep_seconds else float("-inf")
         room = self._keep.quota_bytes or float("inf")
         room -= sum(_size(path) for path in self.path.glob(f"*{GROWING}"))
@@ -123,6 +123,11 @@ class RecordFolder:
         else:
             log.warning("recording cannot be read", extra={"recording": part.name})
         return bool(seconds)
+
+
+def safe(label: str) -> str:
+    """Make a part of a file name of any text."""
+    return re.sub(r"[^A-Za-z0-9_-]", "_", label)[:64] or "recording"
 
 
 def finished(part: Path) -> Path:

@@ -6,7 +6,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from pathlib import Path
 from typing import Protocol
 
 from services.media.recording.folder import NoRoom, RecordFolder
@@ -75,7 +74,8 @@ class Recorder:
         self.failure = ""
         """Why it ended before the publisher did."""
         self._folder = folder
-        self._label = publisher.label
+        self.path = folder.begin(publisher.label)
+        """Where the file grows; ``finished`` tells its name afterwards."""
         self._kinds = publisher.kinds
         self._want_key = publisher.want_key
         self._on_begin = on_begin
@@ -85,7 +85,6 @@ class Recorder:
         self._needs_key = "video" in self._kinds
         self._last_key = time.monotonic()
         self._mp4: Mp4 | None = None
-        self._part: Path | None = None
         self._begin = 0.0
         self._checked = time.monotonic()
         self._stopping = threading.Event()
@@ -151,10 +150,9 @@ class Recorder:
                 self._mp4.add(unit, unit.timestamp - round(self._begin * CLOCK_RATES[unit.kind]))
 
     def _open(self, first: Unit) -> Mp4:
-        self._part = self._folder.begin(self._label)
-        mp4 = Mp4(self._part, first if first.kind == "video" else None, sound="audio" in self._kinds)
+        mp4 = Mp4(self.path, first if first.kind == "video" else None, sound="audio" in self._kinds)
         self._begin = first.timestamp / CLOCK_RATES[first.kind]
-        self.name = self._part.name
+        self.name = self.path.name
         log.info("recording begun", extra={"recording": self.name})
         self._tell(self._on_begin)
         return mp4
@@ -166,11 +164,11 @@ class Recorder:
             self._folder.check_quota()
 
     def _complete(self) -> None:
-        if self._mp4 is None or self._part is None:
+        if self._mp4 is None:
             return
         try:
             self._mp4.close()
-            self.name = self._folder.complete(self._part).name
+            self.name = self._folder.complete(self.path).name
         except (NoRoom, Unwritable) as error:
             self._fail(error)  # what was written stays as it is, to be mended when there is room
         else:

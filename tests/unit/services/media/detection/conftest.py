@@ -1,32 +1,37 @@
 """Real speech, and sounds that are none."""
 
-import os
-import shutil
-import subprocess
-import wave
+from fractions import Fraction
 
+import av
 import numpy as np
 import pytest
 
+from services.media.unit import Unit
+from tests.speech import spoken
+
 SAMPLE_RATE = 16_000
-TEXT = "Good morning. This is a rather long sentence, spoken for somebody who listens to it."
 
 
 @pytest.fixture(scope="session")
 def speech(tmp_path_factory):
     """Let a machine speak; mono at 16 kHz between -1 and 1, a second of silence before and after."""
-    program = shutil.which("espeak-ng")
-    if program is None and not os.environ.get("CI"):
-        pytest.skip("espeak-ng is not installed")
-    path = tmp_path_factory.mktemp("speech") / "speech.wav"
-    subprocess.run([program, "-w", path, TEXT], check=True)
-    with wave.open(str(path)) as file:
-        rate = file.getframerate()
-        spoken = np.frombuffer(file.readframes(file.getnframes()), dtype=np.int16).astype(np.float32) / 32768
-    times = np.arange(0, len(spoken) / rate, 1 / SAMPLE_RATE)
-    spoken = np.interp(times, np.arange(len(spoken)) / rate, spoken).astype(np.float32)
-    silence = np.zeros(SAMPLE_RATE, dtype=np.float32)
-    return np.concatenate([silence, spoken, silence])
+    return spoken(tmp_path_factory.mktemp("speech"), SAMPLE_RATE)
+
+
+@pytest.fixture(scope="session")
+def spoken_packets(tmp_path_factory):
+    """Tell the same as Opus packets of 20 ms, as a publisher sends them."""
+    samples = spoken(tmp_path_factory.mktemp("speech"), 48_000)
+    encoder = av.CodecContext.create("libopus", "w")
+    encoder.sample_rate, encoder.layout, encoder.format = 48_000, "mono", "s16"
+    units = []
+    for start in range(0, len(samples) - 959, 960):
+        frame = av.AudioFrame.from_ndarray(
+            (samples[start : start + 960] * 32767).astype(np.int16).reshape(1, -1), format="s16", layout="mono"
+        )
+        frame.sample_rate, frame.pts, frame.time_base = 48_000, start, Fraction(1, 48_000)
+        units += [Unit("audio", bytes(packet), 480_000 + start, key=True) for packet in encoder.encode(frame)]
+    return units
 
 
 def _seconds(seconds):

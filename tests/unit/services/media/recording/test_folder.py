@@ -49,14 +49,14 @@ def test_a_disk_that_is_nearly_full_has_none(folder):
         folder(least_free_bytes=1 << 60).check()
 
 
-def test_names_are_safe_and_never_taken(folder, tmp_path):
-    first = folder().begin("../../etc/a b:ö")
+def test_names_are_safe_and_never_the_same(folder, tmp_path):
+    chosen = folder()
+    first = chosen.begin("../../etc/a b:ö")
     assert first.parent == tmp_path
     assert first.name.startswith("______etc_a_b__-")
     assert first.name.endswith(".mp4.part")
-    first.touch()
-    assert folder().begin("../../etc/a b:ö") != first
-    assert folder().begin("").name.startswith("recording-")
+    assert len({chosen.begin("../../etc/a b:ö") for _ in range(100)} | {first}) == 101
+    assert chosen.begin("").name.startswith("recording-")
 
 
 def test_a_complete_recording_gets_its_name(folder, tmp_path):
