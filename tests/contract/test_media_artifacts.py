@@ -12,7 +12,7 @@ from gateway.facades.media import FACADE
 from gateway.facades.media.artifacts import WINDOW_BYTES
 from gateway.settings import GatewaySettings
 from services.media.artifacts import Artifacts
-from services.media.servicer import MediaServicer
+from services.media.servicer import MediaServicer, Served
 
 FILM = bytes(range(256)) * 40
 
@@ -27,7 +27,7 @@ class Process:
 
     def __init__(self, folder):
         artifacts = Artifacts({"": folder, "snapshots": folder / "elsewhere"})
-        self.stub = MediaServicer(None, None, None, None, artifacts)
+        self.stub = MediaServicer(None, Served(None, None, None, artifacts, None, None))
         self.picture = None
         self.asked = []
 
