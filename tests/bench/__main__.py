@@ -4,13 +4,11 @@ Only the ratios mean anything: the machine is whatever it is. CPU is that of the
 """
 
 import json
-import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -18,12 +16,12 @@ from pathlib import Path
 from statistics import median
 
 from tests.bench.peers import NGINX, NODE
-from tests.e2e.system import ROOT, free_ports, running_system, wait_for
+from tests.bench.processes import cpu_seconds, process
+from tests.e2e.system import free_ports, running_system, wait_for
 
 CONNECTIONS = 32
 SECONDS = 2
 ROUNDS = 5
-TICKS = os.sysconf("SC_CLK_TCK")
 CONVERSION = json.dumps({"categoria": "longitud", "valor": 5, "desde": "km", "hasta": "mi"})
 
 
@@ -78,40 +76,21 @@ def main() -> None:
 def _original(backend_port: int) -> Iterator[Rival]:
     (port,) = free_ports(1)
     command = [sys.executable, "-m", "tests.bench.peers", str(port), f"127.0.0.1:{backend_port}"]
-    with _process(command, port) as pid:
+    with process(command, port) as pid:
         yield Rival("Flask development server", f"http://127.0.0.1:{port}/api/status", (pid,))
 
 
 def _plain_servers(stack: ExitStack, folder: Path) -> Iterator[Rival]:
     node, nginx = free_ports(2)
     if shutil.which("node"):
-        pid = stack.enter_context(_process(["node", "-e", NODE % node], node))
+        pid = stack.enter_context(process(["node", "-e", NODE % node], node))
         yield Rival("node http", f"http://127.0.0.1:{node}/", (pid,))
     if shutil.which("nginx"):
         configuration = folder / "nginx.conf"
         configuration.write_text(NGINX % {"folder": folder, "port": nginx}, "ascii")
-        pid = stack.enter_context(_process(["nginx", "-c", str(configuration)], nginx))
+        pid = stack.enter_context(process(["nginx", "-c", str(configuration)], nginx))
         workers = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
         yield Rival("nginx return 200", f"http://127.0.0.1:{nginx}/", tuple(int(worker) for worker in workers))
-
-
-@contextmanager
-def _process(command: list[str], port: int) -> Iterator[int]:
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        wait_for(lambda: _answers(port), 30, command[0])
-        yield process.pid
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _answers(port: int) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/status", timeout=1):
-            return True
-    except OSError:
-        return False
 
 
 def _report(title: str, rivals: list[Rival], *arguments: str) -> None:
@@ -129,7 +108,7 @@ def _report(title: str, rivals: list[Rival], *arguments: str) -> None:
 
 
 def _load(rival: Rival, arguments: tuple[str, ...]) -> Figure:
-    before = _cpu_seconds(rival.pids)
+    before = cpu_seconds(rival.pids)
     told = subprocess.run(
         ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}", *arguments, rival.url],
         capture_output=True,
@@ -140,16 +119,7 @@ def _load(rival: Rival, arguments: tuple[str, ...]) -> Figure:
         sys.exit(f"{rival.name} answered errors:\n{told}")
     answers = int(re.search(r"(\d+) requests in", told)[1])
     per_second = float(re.search(r"Requests/sec:\s+([\d.]+)", told)[1])
-    return Figure(per_second, 1e6 * (_cpu_seconds(rival.pids) - before) / answers)
-
-
-def _cpu_seconds(pids: tuple[int, ...]) -> float:
-    return sum(_ticks(Path(f"/proc/{pid}/stat").read_text(encoding="ascii")) for pid in pids) / TICKS
-
-
-def _ticks(stat: str) -> int:
-    fields = stat.rpartition(")")[2].split()
-    return int(fields[11]) + int(fields[12])
+    return Figure(per_second, 1e6 * (cpu_seconds(rival.pids) - before) / answers)
 
 
 def _median(figures: list[Figure]) -> Figure:

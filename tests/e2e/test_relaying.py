@@ -4,18 +4,14 @@ import asyncio
 import itertools
 import threading
 import time
-from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 
 import av
 import httpx
 import numpy as np
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from tests.certificates import write_certificate
 from tests.e2e.chromium import PATIENCE_MS, PUBLISH, browser, opened
 from tests.e2e.system import START_SECONDS, running_system, wait_for
 from tests.e2e.test_viewing import viewing
@@ -108,22 +104,6 @@ async def test_what_chromium_publishes_is_seen_by_chromium(relaying):
 def test_an_offer_that_is_none_is_refused(relaying, path):
     answer = httpx.post(relaying.url("media", path), content="hello", headers={"Content-Type": "application/sdp"})
     assert (answer.status_code, answer.json()) == (400, {"status": "error", "error": "bad_request"})
-
-
-def write_certificate(folder):
-    """Make a certificate on a curve that WebRTC asks for; FFmpeg with GnuTLS makes its own on P-224 instead."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "ffmpeg")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "certificate.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
-    (folder / "key.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    return {"cert_file": str(folder / "certificate.pem"), "key_file": str(folder / "key.pem")}
 
 
 def publish_with_ffmpeg(url, options, stopped):
