@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable
 
 from services.media import packetize
 from services.media.line import HALF, Frame, Lane, Line
-from services.media.unit import Kind, Unit
+from services.media.unit import CLOCK_RATES, Kind, Unit
 
 LONGEST_REPLAY_SECONDS = 0.4
 _MOST_GOP_PACKETS = 4096
 _MOST_BACKLOG = 128
 _LANES_PER_SLICE = 100
+_LARGEST_DELAY_CHANGE_SECONDS, _DELAY_GROWTH_SECONDS = 1.0, 0.00002
 _SECONDS_BETWEEN_JOIN_KEYS, _SECONDS_BETWEEN_LOSS_KEYS = 0.2, 1.0
 
 
@@ -40,6 +41,7 @@ class Hub:
         self._on_estimate = on_estimate
         self._estimates: dict[int, int] = {}
         self._claims = 0
+        self._delay: float | None = None
         self._backlog: deque[Unit] = deque()
         self._arrived = asyncio.Event()
         self._gop: list[Frame] = []
@@ -159,11 +161,14 @@ class Hub:
         now = time.monotonic()
         for tap in self._taps:
             tap(unit)
+        stands_at = self._stands_at(unit, now)
         if unit.kind == "audio":
-            frame = line.frame(unit, [unit.data], now)
+            frame = line.frame(unit, [unit.data], stands_at)
         else:
-            frame = line.frame(unit, self._payloads(unit), now)
+            frame = line.frame(unit, self._payloads(unit), stands_at)
             self._remember(unit, frame, now)
+        if not unit.key and not all(lane.live for lane in line.lanes):
+            self.want_key(_SECONDS_BETWEEN_JOIN_KEYS)  # again: what was asked for may be lost, or not obeyed
         for place, lane in enumerate(tuple(line.lanes)):
             if place % _LANES_PER_SLICE == _LANES_PER_SLICE - 1:
                 await asyncio.sleep(0)  # control packets and calls stay prompt
@@ -172,6 +177,19 @@ class Hub:
                     continue
                 self._start(lane, frame.first_sequence)
             self._send(lane, frame)
+
+    def _stands_at(self, unit: Unit, now: float) -> float:
+        """Tell when a unit's moment was, for the reports that keep sound and picture together.
+
+        Both kinds count on one clock, so they share the smallest delay seen between it and ours; a picture that came
+        late by itself is then not taken for a slow clock. It is let grow a little, to follow a clock that is slow.
+        """
+        position = unit.timestamp / CLOCK_RATES[unit.kind]
+        delay = now - position
+        if self._delay is None or abs(delay - self._delay) > _LARGEST_DELAY_CHANGE_SECONDS:
+            self._delay = delay
+        self._delay = min(delay, self._delay + _DELAY_GROWTH_SECONDS)
+        return position + self._delay
 
     def _payloads(self, unit: Unit) -> list[bytes]:
         if not unit.key:

@@ -96,14 +96,17 @@ class Line:
         """Number of the next packet."""
         return self._sequence
 
-    def frame(self, unit: Unit, payloads: list[bytes], now: float) -> Frame:
-        """Give the payloads of a unit their numbers and keep them for who lost one."""
+    def frame(self, unit: Unit, payloads: list[bytes], stands_at: float) -> Frame:
+        """Give the payloads of a unit their numbers and keep them for who lost one.
+
+        ``stands_at`` is the monotonic time of the unit's moment.
+        """
         made = Frame(
             self._sequence,
             (self._timestamp_origin + unit.timestamp) % (1 << 32),
             payloads,
             self.ssrc,
-            now,
+            stands_at,
             sum(len(payload) for payload in payloads),
         )
         for place in range(len(payloads)):

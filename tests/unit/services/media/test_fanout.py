@@ -283,3 +283,62 @@ async def test_viewers_of_one_class_share_the_laid_out_packets(world):
     first, second = world.viewer(), world.viewer()
     assert frame.templates(first.lane_class) is frame.templates(second.lane_class)
     assert len(frame.rendered) == 1
+
+
+async def test_a_viewer_that_waits_makes_the_source_be_asked_again_until_a_key_frame_comes(world):
+    world.hub._key_asked = float("-inf")
+    waiting = world.viewer()
+    assert world.keys_asked == 1
+    world.hub._key_asked -= 1.0  # what was asked for is lost
+    await world.send(picture(1), picture(2))
+    assert world.keys_asked == 2
+    assert waiting.wire.packets == []
+    await world.send(picture(3, key=True, sets=True))
+    world.hub._key_asked = world.hub._gop_started = float("-inf")
+    await world.send(picture(4))
+    assert world.keys_asked == 2
+
+
+async def test_a_viewers_numbers_go_on_where_the_source_is_cut_wherever_they_are(world):
+    line = world.hub.lines["video"]
+    line._sequence = fanout.HALF - 1
+    lane = world.viewer()
+    await world.send(picture(0, key=True, sets=True), picture(1))
+    world.hub.cut()
+    await world.send(picture(2))
+    seen = len(lane.wire.packets)
+    await world.send(picture(3, key=True, sets=True))
+    assert len(lane.wire.packets) > seen
+    numbers = lane.wire.sequences()
+    assert numbers[:seen] == list(range(numbers[0], numbers[0] + seen))
+    assert numbers[seen] == numbers[seen - 1] + 2  # what nobody was sent has had a number
+
+
+async def test_a_cut_makes_late_viewers_wait_for_what_follows(world):
+    await world.send(picture(0, key=True, sets=True), picture(1))
+    world.hub.cut()
+    assert world.viewer().wire.packets == []
+
+
+async def test_sound_and_picture_are_reported_on_one_clock_however_late_a_picture_comes(world):
+    clock = [100.0, 100.02, 100.09]
+    video, audio = world.hub.lines["video"], world.hub.lines["audio"]
+    hub = world.hub
+    at = [hub._stands_at(sound(0), clock[0]), hub._stands_at(sound(1), clock[1])]
+    late = hub._stands_at(picture(0, key=True), clock[2])
+    assert at == pytest.approx([100.0, 100.02], abs=1e-3)
+    assert late == pytest.approx(100.0, abs=1e-3)
+    assert hub._stands_at(sound(2), 500.0) == pytest.approx(500.0)
+    assert (video.kind, audio.kind) == ("video", "audio")
+
+
+async def test_the_least_that_a_viewer_can_take_is_told_and_forgotten_with_the_viewer():
+    told = []
+    hub = Hub(lambda: True, lambda _wanted: None, told.append)
+    lanes = [Lane(Recorder(), 96, None) for _ in range(2)]
+    for lane, bitrate in zip(lanes, (900_000, 400_000), strict=True):
+        hub.join("video", lane)
+        hub.estimated(lane, bitrate)
+    hub.leave("video", lanes[1])
+    hub.leave("video", lanes[0])
+    assert told == [900_000, 400_000, 900_000, 0]

@@ -43,6 +43,23 @@ def test_tracks_the_offerer_only_sends_are_not_wanted():
     assert parsed.wanted() == ("video",)
 
 
+def test_a_publisher_gives_what_it_sends():
+    parsed = offer.parse(HEAD + BUNDLE + section(direction="sendonly") + opus(direction="sendrecv"))
+    assert parsed.offered() == ("video", "audio")
+    assert parsed.wanted() == ("audio",)
+
+
+def test_a_publisher_of_nothing_or_of_another_codec_is_told_apart():
+    with pytest.raises(UnusableOffer):
+        offer.parse(HEAD + section()).offered()
+    with pytest.raises(NoCommonCodec):
+        offer.parse(HEAD + section(direction="sendonly", codecs="a=rtpmap:102 VP8/90000")).offered()
+
+
+def test_the_ice_generation_of_an_offer_is_known():
+    assert offer.parse(HEAD + section()).ufrags == {"abcd"}
+
+
 def test_a_second_section_of_a_kind_is_not_served():
     assert offer.parse(HEAD + BUNDLE + section() + section(mid="1")).wanted() == ("video",)
 
