@@ -29,6 +29,7 @@ PROGRAMS = {
     "turnserver": "serves TURN to viewers behind strict firewalls",
     "ffmpeg": "is only for comparing recordings",
 }
+COTURN = "coturn"
 CONNECT_SECONDS = 0.5
 PROBLEM_EXIT = 1
 
@@ -88,7 +89,20 @@ def environment() -> dict[str, str]:
     }
     for program, use in PROGRAMS.items():
         found[program] = shutil.which(program) or f"not installed; {use}"
+    found[COTURN] = turn_plan()
     return found
+
+
+def turn_plan() -> str:
+    """Tell whether `pulsegate run` starts coturn here, and why not."""
+    try:
+        from commands import turnserver
+        from services.media.settings import MediaSettings
+    except ImportError as error:
+        return f"not started: {error}"
+    told = explain(MediaSettings).model
+    settings = turnserver.settings_of_media(told) if isinstance(told, MediaSettings) else None
+    return turnserver.plan(settings).reason if settings else "not started: the settings of media are wrong"
 
 
 def examine(name: str) -> Process:

@@ -6,10 +6,14 @@ import json
 import sys
 import urllib.request
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from commands import turnserver
 from commands.supervise import say, supervise
 from gateway.settings import GatewaySettings
 from runtime.settings import load
+from services.media.settings import MediaSettings
 
 MODULES = {
     "converter": "services.converter",
@@ -39,7 +43,21 @@ def main(arguments: Sequence[str]) -> int:
     ).parse_args(arguments)
     settings = load(GatewaySettings, [])
     commands = {name: [sys.executable, "-m", module] for name, module in MODULES.items()}
-    return asyncio.run(supervise(commands, lambda: announce(settings)))
+    with TemporaryDirectory(prefix="pulsegate-") as folder:
+        commands |= beside(load(MediaSettings, []), Path(folder))
+        return asyncio.run(supervise(commands, lambda: announce(settings)))
+
+
+def beside(settings: MediaSettings, folder: Path) -> dict[str, list[str]]:
+    """Tell what runs beside the processes of ours: coturn, or nothing; says which and why."""
+    laid = turnserver.settings_of_media(settings)
+    if laid is None:
+        return {}
+    plan = turnserver.plan(laid)
+    say(f"coturn: {plan.reason}")
+    if not plan.starts:
+        return {}
+    return {"coturn": turnserver.command(laid, folder, turnserver.own_addresses(laid))}
 
 
 async def announce(settings: GatewaySettings) -> None:

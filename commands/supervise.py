@@ -16,7 +16,7 @@ async def supervise(
 ) -> int:
     """Run commands until SIGINT, SIGTERM or the end of one of them, then stop the others; return an exit code.
 
-    It is 0 only if somebody asked for the end and every process came to it by itself.
+    It is 0 only if somebody asked for the end and every process came to it in time, by itself or by the signal.
     """
     asked = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -31,7 +31,7 @@ async def supervise(
     early = [] if asked.is_set() else [name for name, end in ends.items() if end.done()]
     await _stop(children, ends, stop_seconds)
     codes = {name: end.result() for name, end in ends.items()}
-    failed = early or [name for name, code in codes.items() if code != 0]
+    failed = early or [name for name, code in codes.items() if code not in (0, 128 + signal.SIGTERM)]
     for name in failed:
         say(f"{name} ended {'by itself ' if early else ''}with exit code {codes[name]}")
     say("everything is stopped")

@@ -11,7 +11,8 @@ from pathlib import Path
 ICE_PACKAGE = "python3-zeroc-ice"
 ICE_BUILD_PACKAGES = ["g++", "libbz2-dev", "libssl-dev"]
 PACKAGES = ["curl", "jq", "libgomp1"]  # two for the tests; the last, part of every g++, loads the embedded model
-TEST_PACKAGES = ["chromium", "espeak-ng"]  # a browser, and a voice for who listens to it
+TEST_PACKAGES = ["chromium", "coturn", "espeak-ng"]  # a browser, a TURN server, and a voice for who listens to it
+SERVICES = ["coturn"]  # Debian starts it at once, for everybody: tests start their own
 MODULES = Path("/usr/lib/python3/dist-packages")
 APT_GET = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120"]
 
@@ -65,6 +66,7 @@ def install_missing(wanted: Sequence[str]) -> None:
         _say(f"installing {' '.join(missing)}")
         options = ["-y", "--no-install-recommends"]
         subprocess.run([*command, "install", *options, *missing], check=False, stdout=subprocess.DEVNULL)
+        _keep_from_running(command, [one for one in missing if one in SERVICES])
         missing = _missing(wanted)
     if missing:
         _say(f"still missing, something may not work: {' '.join(missing)}")
@@ -78,6 +80,13 @@ def _missing(packages: Sequence[str]) -> list[str]:
     query = ["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\n", *packages]
     known = subprocess.run(query, capture_output=True, check=False, text=True).stdout.splitlines()
     return [package for package in packages if f"{package} installed" not in known]
+
+
+def _keep_from_running(command: list[str], services: Sequence[str]) -> None:
+    """Stop what an installation has just started; where there is no systemd nothing was."""
+    if services and shutil.which("systemctl"):
+        as_root = command[: command.index("env")]
+        subprocess.run([*as_root, "systemctl", "disable", "--quiet", "--now", *services], check=False)
 
 
 def _update(command: list[str]) -> None:

@@ -78,6 +78,7 @@ class Told:
 class Explanation:
     """What a process started now without flags would be told, and what it would complain of."""
 
+    model: Settings | None = None
     settings: Sequence[Told] = ()
     problems: Sequence[str] = ()
     unknown: Sequence[str] = ()
@@ -132,7 +133,7 @@ def explain(settings_class: type[Settings]) -> Explanation:
         in_file: Literal["file", "default"] = "file" if name in settings.model_fields_set else "default"
         source = "environment" if name in from_environment else in_file
         told.append(Told(name, _shown(getattr(settings, name)), source))
-    return Explanation(told, unknown=sorted(_unknown(settings_class, table)))
+    return Explanation(settings, told, unknown=sorted(_unknown(settings_class, table)))
 
 
 def _shown(value: object) -> str:

@@ -204,8 +204,8 @@ def _probes(settings: MediaSettings, fed: dict[str, Stream], streams: Streams, r
 
 
 def _turn_probe(settings: MediaSettings) -> Probe:
-    ask = partial(turn.ask, settings.host, settings.turn_port)
-    return Probe(TURN, ask, timeout_seconds=1.0, required=False)
+    watch = turn.Watch(settings.host, settings.turn_port, partial(turn.credentials_of, settings))
+    return Probe(TURN, watch.check, timeout_seconds=3.0, required=False)
 
 
 async def _look_for_turn(settings: MediaSettings, health: Health) -> None:

@@ -65,7 +65,7 @@ _KEYS: dict[str, tuple[str, str]] = {
     "media.intelligence.speech.stopThreshold": (_SHARE, "speech_stop_threshold"),
     "turn.enabled": (_FLAG, "turn"),
     "turn.port": (_NUMBER, "turn_port"),
-    "turn.realm": (_TEXT, ""),
+    "turn.realm": (_TEXT, "turn_realm"),
     "turn.externalIp": (_TEXT, "turn_external_ip"),
     "turn.username": (_TEXT, "turn_username"),
     "turn.secret": (_TEXT, "turn_secret"),

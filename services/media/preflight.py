@@ -40,8 +40,8 @@ class Facts:
     turn_enabled: bool
     turn_external_ip: str
     turn_secret: bool
-    turn_required: bool
-    """The operator wants TURN whatever answers."""
+    turn_watched: bool
+    """A TURN server is asked for, or has answered."""
     turn_error: str
     vision: bool
     speech: bool
@@ -144,11 +144,11 @@ def _live(facts: Facts) -> list[Check]:
             if facts.record_dir_error
             else Check("record_dir", "pass", "Recordings can be written")
         )
-    if facts.turn_required:
+    if facts.turn_watched:
         checks.append(
             Check("turn_reachable", "warn", f"The TURN server cannot be reached: {facts.turn_error}")
             if facts.turn_error
-            else Check("turn_reachable", "pass", "The TURN server answers")
+            else Check("turn_reachable", "pass", "The TURN server answers and relays")
         )
     if facts.vision or facts.speech:
         checks.append(_detection(facts))

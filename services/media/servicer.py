@@ -1,7 +1,6 @@
 """gRPC edge of the peers and of the status document."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -174,9 +173,7 @@ class MediaServicer(media_pb2_grpc.MediaServiceServicer):
     ) -> media_pb2.GetConfigResponse:
         """Tell what a browser needs to call, with credentials minted now."""
         settings = self._settings
-        credentials = turn.mint(
-            settings.turn_secret.get_secret_value(), settings.turn_username, settings.turn_ttl_seconds, time.time()
-        )
+        credentials = turn.credentials_of(settings)
         return media_pb2.GetConfigResponse(
             turn=self._book.turn(),
             turn_username=credentials.username,

@@ -127,6 +127,9 @@ class MediaSettings(BackendSettings):
         description="shared with the TURN server; credentials are then minted for a limited time",
         validation_alias=_documented("TURN_SECRET", "turn_secret"),
     )
+    turn_realm: str = Field(
+        "0state.com", min_length=1, description="realm of the TURN server that `pulsegate run` starts"
+    )
     turn_username: str = Field("", description="suffix of minted TURN user names")
     turn_ttl_seconds: int = Field(3600, description="validity of minted TURN credentials, a day at most")
     turn_local_relay: bool = Field(default=False, description="let TURN relay to private addresses")

@@ -181,7 +181,7 @@ class StatusBook:
             turn_enabled=self.turn_enabled(),
             turn_external_ip=settings.turn_external_ip,
             turn_secret=bool(settings.turn_secret.get_secret_value()),
-            turn_required=settings.turn == "true",
+            turn_watched=any(component.name == TURN for component in self._health.report()),
             turn_error=self._reason(TURN),
             vision=settings.vision_enabled,
             speech=settings.speech_enabled,

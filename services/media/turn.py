@@ -1,4 +1,4 @@
-"""The TURN server that viewers may use: does it answer, and with which credentials."""
+"""The TURN server that viewers may use: does it relay, and with which credentials."""
 
 import asyncio
 import base64
@@ -6,11 +6,17 @@ import hashlib
 import hmac
 import secrets
 import struct
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from services.media.settings import DEMO_CREDENTIAL, MOST_TTL_SECONDS
+from aioice.stun import TransactionError, TransactionFailed
+from aioice.turn import create_turn_endpoint
+
+from services.media.settings import DEMO_CREDENTIAL, MOST_TTL_SECONDS, MediaSettings
 
 DEFAULT_TTL_SECONDS = 3600
+ALLOCATE_EVERY_SECONDS = 15.0
 WILDCARDS = ("", "0.0.0.0", "::")  # noqa: S104  recognised, not bound
 
 _MAGIC = 0x2112A442
@@ -19,6 +25,10 @@ _BINDING_REQUEST, _BINDING_RESPONSE = 0x0001, 0x0101
 
 class TurnSilent(Exception):
     """Nothing that speaks STUN answers at the TURN address."""
+
+
+class TurnRefuses(Exception):
+    """The TURN server answers, but does not relay for who has our credentials."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +48,12 @@ def mint(secret: str, suffix: str, ttl_seconds: int, now: float) -> Credentials:
     username = f"{int(now) + ttl}:{suffix}" if suffix else f"{int(now) + ttl}"
     digest = hmac.new(secret.encode(), username.encode(), hashlib.sha1).digest()
     return Credentials(username, base64.b64encode(digest).decode(), ttl)
+
+
+def credentials_of(settings: MediaSettings) -> Credentials:
+    """Make the credentials that viewers are given now."""
+    secret = settings.turn_secret.get_secret_value()
+    return mint(secret, settings.turn_username, settings.turn_ttl_seconds, time.time())
 
 
 async def ask(host: str, port: int, patience_seconds: float = 0.25) -> None:
@@ -61,6 +77,56 @@ async def ask(host: str, port: int, patience_seconds: float = 0.25) -> None:
     except OSError as error:
         raise TurnSilent(f"no TURN server at {target}:{port}: {error.strerror or error}") from None
     raise TurnSilent(f"no TURN server answers at {target}:{port}")
+
+
+async def allocate(host: str, port: int, credentials: Credentials, patience_seconds: float = 1.0) -> None:
+    """Open an allocation over UDP as a viewer would, and give it back; raises ``TurnRefuses``."""
+    target = "127.0.0.1" if host in WILDCARDS else host
+    try:
+        async with asyncio.timeout(patience_seconds):
+            transport, ended = await create_turn_endpoint(
+                _Relayed, (target, port), credentials.username, credentials.credential
+            )
+    except TransactionFailed as error:
+        code = error.response.attributes.get("ERROR-CODE", (0, ""))[0]
+        raise TurnRefuses(f"the TURN server at {target}:{port} refuses our credentials: error {code}") from None
+    except (TransactionError, TimeoutError, OSError):
+        raise TurnRefuses(f"the TURN server at {target}:{port} answers, but opens no allocation") from None
+    transport.close()
+    await asyncio.wait({ended.over}, timeout=patience_seconds)
+
+
+class Watch:
+    """Whether the TURN server is of use: asked each time whether it answers, now and then whether it really relays."""
+
+    def __init__(
+        self, host: str, port: int, mint_now: Callable[[], Credentials], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._host = host
+        self._port = port
+        self._mint_now = mint_now
+        self._clock = clock
+        self._proved_until = float("-inf")
+
+    async def check(self) -> None:
+        """Raise ``TurnSilent`` or ``TurnRefuses`` unless it is of use."""
+        proved, self._proved_until = self._proved_until, float("-inf")
+        await ask(self._host, self._port)
+        if self._clock() >= proved:
+            await allocate(self._host, self._port, self._mint_now())
+            proved = self._clock() + ALLOCATE_EVERY_SECONDS
+        self._proved_until = proved
+
+
+class _Relayed(asyncio.DatagramProtocol):
+    """What is at the end of an allocation: nothing, but the knowledge when it is over."""
+
+    def __init__(self) -> None:
+        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        if not self.over.done():
+            self.over.set_result(None)
 
 
 class _Binding(asyncio.DatagramProtocol):

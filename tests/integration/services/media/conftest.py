@@ -70,9 +70,11 @@ def serving():
 class Player:
     """A viewer that counts what it can decode."""
 
-    def __init__(self, server, kinds=("video", "audio")):
+    def __init__(self, server, kinds=("video", "audio"), connection=None):
         self._server = server
-        self.connection = RTCPeerConnection(RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
+        self.connection = connection or RTCPeerConnection(
+            RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
+        )
         self.frames = {"video": [], "audio": []}
         self.session_id = None
         self.answer = ""
