@@ -146,7 +146,7 @@ def _live(facts: Facts) -> list[Check]:
         )
     if facts.turn_watched:
         checks.append(
-            Check("turn_reachable", "warn", f"The TURN server cannot be reached: {facts.turn_error}")
+            Check("turn_reachable", "warn", f"The TURN server is of no use: {facts.turn_error}")
             if facts.turn_error
             else Check("turn_reachable", "pass", "The TURN server answers and relays")
         )

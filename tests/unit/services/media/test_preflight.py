@@ -76,7 +76,7 @@ def test_checks_come_in_documented_order():
         ("turn", {"host": "0.0.0.0"}, "warn", "TURN is enabled without externalIp while binding to a wildcard host"),
         ("turn", {"host": "0.0.0.0", "turn_external_ip": "203.0.113.9"}, "pass", "TURN relay is enabled"),
         ("turn_reachable", {"turn_watched": True}, "pass", "The TURN server answers and relays"),
-        ("turn_reachable", {"turn_watched": True, "turn_error": "x"}, "warn", "The TURN server cannot be reached: x"),
+        ("turn_reachable", {"turn_watched": True, "turn_error": "x"}, "warn", "The TURN server is of no use: x"),
         ("intelligence", {"vision": True}, "pass", "vision=on, speech=off"),
         ("intelligence", {"mode": "record", "speech": True}, "pass", "vision=off, speech=on"),
         ("detection", {"vision": True}, "pass", MOTION),
