@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from tests.bench.cpu import cpu_seconds
 from tests.bench.peers import NGINX, NODE
 from tests.bench.processes import cpu_seconds, process
 from tests.e2e.system import free_ports, running_system, wait_for

@@ -18,7 +18,7 @@ from aiortc.contrib.media import MediaRecorder
 from aiortc.mediastreams import AudioStreamTrack, MediaStreamTrack
 
 from gen.media.v1 import media_pb2, media_pb2_grpc
-from tests.bench.cpu import cpu_seconds
+from tests.bench.processes import cpu_seconds
 from tests.e2e.system import ROOT, running_system, wait_for
 
 SECONDS = 15.0
