@@ -1,10 +1,16 @@
 """Who is really calling: the socket's peer, or what a proxy we trust says of it."""
 
+from asyncio import BaseTransport
 from collections.abc import Collection
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
 Network = IPv4Network | IPv6Network
+
+
+def peer_host(transport: BaseTransport) -> str:
+    """Return the address of a socket's peer, empty of one that has gone before it was met."""
+    return str((transport.get_extra_info("peername") or ("",))[0])
 
 
 def peer(remote: str, forwarded_for: str, trusted: Collection[Network]) -> str:

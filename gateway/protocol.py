@@ -8,7 +8,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from werkzeug.exceptions import BadRequest, HTTPException, RequestHeaderFieldsTooLarge, RequestTimeout
 
 from gateway.bridge import REFUSED
-from gateway.peer import is_loopback
+from gateway.peer import is_loopback, peer_host
 from gateway.snapshots import RAW_REQUEST, Snapshots
 from gateway.usage import STANDING_ROOM, Usage
 
@@ -35,7 +35,7 @@ class Doorstep(asyncio.Protocol):
         """Let uvicorn know of the connection, so that it is closed at shutdown."""
         self._transport = transport
         self._connections.add(self)
-        self._host = _peer(transport)
+        self._host = peer_host(transport)
         self._usage.open(self._host)
         excess = self._usage.excess(self._host)
         self._refusal = self._usage.too_many_sockets() if excess > 0 else None
@@ -159,7 +159,7 @@ class SnapshotProtocol(HttpToolsProtocol):
         """Remember what of the connection decides an answer."""
         self._joined = Joined(transport)
         super().connection_made(self._joined)  # type: ignore[arg-type]  # all of a transport that uvicorn uses
-        self._host = _peer(transport)
+        self._host = peer_host(transport)
         self._usage.open(self._host)
         self._place = _place(transport)
         self._answered_at = self.loop.time()
@@ -298,9 +298,4 @@ class SnapshotProtocol(HttpToolsProtocol):
 
 def _place(transport: asyncio.Transport) -> tuple[Any, bool]:
     """Tell what of a connection decides an answer: the listener, and whether the peer is loopback."""
-    return transport.get_extra_info("sockname")[:2], is_loopback(_peer(transport))
-
-
-def _peer(transport: asyncio.BaseTransport) -> str:
-    """Tell the peer's address; nothing of one that has gone before it was met."""
-    return str((transport.get_extra_info("peername") or ("",))[0])
+    return transport.get_extra_info("sockname")[:2], is_loopback(peer_host(transport))

@@ -7,6 +7,7 @@ from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode, Frame, Opcode
 
+from gateway.peer import peer_host
 from gateway.usage import Usage
 
 LARGEST_MESSAGE_BYTES = 65_536
@@ -32,7 +33,7 @@ class WebSocket(WebSocketsSansIOProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Count the socket."""
         super().connection_made(transport)
-        self._host = transport.get_extra_info("peername")[0]
+        self._host = peer_host(transport)
         self._usage.open(self._host)
 
     def connection_lost(self, exc: Exception | None) -> None:
