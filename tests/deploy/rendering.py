@@ -32,9 +32,9 @@ def program(name: str) -> str:
     pytest.skip(f"{name} is not on this machine; make test installs it where it can")
 
 
-def run(*command: object, given: str | None = None) -> subprocess.CompletedProcess[str]:
+def run(*command: object, given: str | None = None, seconds: float = 60) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [str(part) for part in command], input=given, capture_output=True, text=True, timeout=60, check=False
+        [str(part) for part in command], input=given, capture_output=True, text=True, timeout=seconds, check=False
     )
 
 

@@ -116,7 +116,28 @@ def test_the_health_tests_ask_for_the_services_the_gateway_knows(render):
         assert f"-service={facade.service}" in test["spec"]["containers"][0]["args"]
         assert test["metadata"]["annotations"]["helm.sh/hook"] == "test"
     asked = render().one("Pod", "pg-pulsegate-gateway-test")["spec"]["containers"][0]["args"]
-    assert asked == ["http://pg-pulsegate-gateway:8080/readyz"]
+    operator = "http://pg-pulsegate-gateway:8080"
+    seen = [f"{operator}/api/services?service={facade.service}" for facade in FACADES]
+    assert asked[0] == f"{operator}/readyz"
+    assert sorted(asked[1:]) == sorted(seen)
+
+
+def test_the_health_tests_know_the_operators_token(render):
+    rendered = render({}, CI["operator-token"])
+    (asking,) = rendered.one("Pod", "pg-pulsegate-gateway-test")["spec"]["containers"]
+    assert asking["args"][-2:] == ["--header", "Authorization: Bearer $(OPERATOR_TOKEN)"]
+    ((name, source),) = [(one["name"], one["valueFrom"]["secretKeyRef"]) for one in asking["env"]]
+    assert name == "OPERATOR_TOKEN"
+    assert source.pop("optional")  # a Secret of the user's may hold no such key
+    assert source == {"name": "pg-pulsegate-gateway", "key": "PULSEGATE_GATEWAY_OPERATOR_TOKEN"}
+
+
+def test_the_health_tests_run_where_the_processes_run(render):
+    rendered = render({}, CI["everything"])
+    for process in ("gateway", "converter"):
+        asking = rendered.one("Pod", f"pg-{process}-test")["spec"]
+        assert asking["nodeSelector"] == pod(rendered, process)["nodeSelector"]
+        assert asking["tolerations"] == pod(rendered, process)["tolerations"]
 
 
 def test_exec_probes_run_the_health_check_and_leave_it_time_to_say_why(render):
@@ -184,7 +205,7 @@ def test_rest_ports_with_a_certificate_are_probed_called_and_scraped_by_tls(rend
     assert endpoints["operator"]["authorization"]["credentials"]["name"] == "operators"
     assert endpoints["metrics"].keys().isdisjoint({"scheme", "authorization"})
     (asking,) = [one for one in rendered.all("Pod") if one["metadata"]["name"].endswith("gateway-test")]
-    assert asking["spec"]["containers"][0]["args"] == ["https://pg-pulsegate-gateway:8080/readyz"]
+    assert asking["spec"]["containers"][0]["args"][0] == "https://pg-pulsegate-gateway:8080/readyz"
     assert "--insecure" in asking["spec"]["containers"][0]["command"]
 
 
@@ -287,6 +308,8 @@ def test_grpc_services_are_headless_and_show_pods_that_are_not_ready(render):
         assert spec["ports"][0]["appProtocol"] == "kubernetes.io/h2c"
         target = render().variables("gateway")[f"PULSEGATE_GATEWAY_{backend.upper()}_TARGET"]
         assert target == f"dns:///pg-pulsegate-{backend}.ns.svc.cluster.local:{spec['ports'][0]['port']}"
+        encrypted = render({}, CI["tls"]).one("Service", f"pg-pulsegate-{backend}")["spec"]
+        assert encrypted["ports"][0]["appProtocol"] == "https"
 
 
 def test_ice_clients_have_a_service_of_their_own(render):
@@ -302,7 +325,7 @@ def test_the_operators_port_is_not_exposed_with_the_rest(render):
     assert "operator" not in [port["name"] for port in public["ports"]]
     assert exposed.one("Service", "pg-pulsegate-gateway-operator")["spec"].get("type", "ClusterIP") == "ClusterIP"
     asked = exposed.one("Pod", "pg-pulsegate-gateway-test")["spec"]["containers"][0]["args"]
-    assert asked == ["http://pg-pulsegate-gateway-operator:8080/readyz"]
+    assert asked[0] == "http://pg-pulsegate-gateway-operator:8080/readyz"
 
 
 def test_routes_lead_to_the_facade_of_their_host(render):
@@ -405,8 +428,17 @@ def test_each_pod_of_the_llm_proxy_has_a_place_for_its_usage(render):
     assert mounts["storage"] == rendered.variables("llmproxy")["PULSEGATE_LLMPROXY_USAGE_DIR"]
     volumes = rendered.deployment("llmproxy")["spec"]["template"]["spec"]["volumes"]
     assert {"name": "storage", "emptyDir": {"sizeLimit": "512Mi"}} in volumes
-    one = {"backends": {"llmproxy": {"replicas": 1, "storage": {"claim": {"enabled": True}}}}}
-    assert render(one).one("PersistentVolumeClaim", "pg-pulsegate-llmproxy")["spec"]["accessModes"] == ["ReadWriteOnce"]
+    kept = render({}, CI["usage"])
+    assert kept.one("PersistentVolumeClaim", "pg-pulsegate-llmproxy")["spec"]["accessModes"] == ["ReadWriteOnce"]
+    assert kept.deployment("llmproxy")["spec"]["strategy"] == {"type": "Recreate"}
+
+
+def test_pods_that_share_a_folder_are_replaced_one_by_one(render):
+    rendered = render({}, CI["several-media"])
+    assert rendered.deployment("media")["spec"]["strategy"]["type"] == "RollingUpdate"
+    assert not rendered.all("PersistentVolumeClaim")  # it names one that is there
+    claim = {"name": "storage", "persistentVolumeClaim": {"claimName": "recordings"}}
+    assert claim in pod(rendered, "media")["volumes"]
 
 
 def test_a_changed_secret_or_setting_restarts_the_pods(render):
@@ -492,14 +524,43 @@ def test_extra_manifests_are_rendered_as_maps_and_as_text(render):
     assert rendered.one("ConfigMap", "pg-text")
 
 
+def notes(helm: Helm, *values):
+    files = [part for one in values for part in ("--values", one)]
+    flags = ["--dry-run=client", "--namespace", "ns", "--kubeconfig", "/dev/null"]
+    return run(helm.program, "install", "pg", CHART, *flags, *files).stdout.partition("NOTES:")[2]
+
+
 def test_the_notes_name_commands_that_fit_the_release(helm4: Helm):
-    notes = run(
-        helm4.program, "install", "pg", CHART, "--dry-run=client", "--namespace", "ns", "--kubeconfig", "/dev/null"
-    ).stdout
+    told = notes(helm4)
     for line in (
-        "kubectl -n ns port-forward service/pg-pulsegate-gateway 8080 &",
-        "curl -s http://localhost:3456/status",
-        "helm test pg -n ns",
-        "No CCPROXY_API_KEY is set",
+        "  kubectl -n ns port-forward service/pg-pulsegate-gateway 8080 &",
+        "  curl -s --retry 9 --retry-connrefused http://localhost:3456/status",
+        "  helm test pg -n ns",
     ):
-        assert line in notes
+        assert line in told.splitlines()
+    assert "No CCPROXY_API_KEY is set" in told
+    assert "TOKEN" not in told.replace("ICEY_AUTH_TOKEN", "")
+
+
+def test_the_notes_speak_tls_and_show_the_tokens_that_a_release_asks_for(helm4: Helm, tmp_path):
+    closed = {
+        "tls": {"ports": ["media", "operator"]},
+        "service": {"type": "NodePort"},
+        "secret": {"values": {"PULSEGATE_GATEWAY_OPERATOR_TOKEN": "token-of-the-operators"}},
+    }
+    more = tmp_path / "values.json"
+    more.write_text(json.dumps({"gateway": closed}))
+    told = notes(helm4, CI["secrets"], CI["recordings"], more)
+    read = "TOKEN=$(kubectl -n ns get secret pg-pulsegate-gateway -o jsonpath='{.data.KEY}' | base64 -d)"
+    curl = "curl -sk --retry 9 --retry-connrefused"
+    for line in (
+        "  kubectl -n ns port-forward service/pg-pulsegate-gateway-operator 8080 &",
+        f"  {curl} https://localhost:8080/readyz",
+        f"  {read.replace('KEY', 'PULSEGATE_GATEWAY_OPERATOR_TOKEN')}",
+        f'  {curl} -H "Authorization: Bearer $TOKEN" https://localhost:8080/api/services',
+        f"  {read.replace('KEY', 'ICEY_AUTH_TOKEN')}",
+        f'  {curl} -H "Authorization: Bearer $TOKEN" https://localhost:4500/api/status',
+    ):
+        assert line in told.splitlines()
+    assert "is set, so" not in told
+    assert "is kept in the claim pg-pulsegate-media, which stays when the release is uninstalled." in told

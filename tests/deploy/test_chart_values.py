@@ -1,5 +1,6 @@
 """Values that cannot work are refused with a reason, and every value is documented."""
 
+import base64
 import json
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 import yaml
 
 from deploy import chart_readme
-from tests.deploy.rendering import CHART, Helm
+from tests.deploy.rendering import CHART, ROOT, Helm
 
 VALUES = CHART / "values.yaml"
 
@@ -31,6 +32,9 @@ REFUSED_BY_SCHEMA = {
     "negative seconds": ({"defaults": {"shutdown": {"drainSeconds": -1}}}, "drainSeconds"),
     "replicas as text": ({"gateway": {"replicas": "2"}}, "replicas"),
 }
+
+AUTOSCALED = {"enabled": True, "minReplicas": 1, "maxReplicas": 3}
+ONE_POD = {"enabled": True, "accessModes": ["ReadWriteOncePod"]}
 
 REFUSED_BY_TEMPLATE = {
     "a shutdown that does not fit": (
@@ -60,6 +64,14 @@ REFUSED_BY_TEMPLATE = {
     "one disk for two pods": (
         {"backends": {"media": {"replicas": 2, "storage": {"claim": {"enabled": True}}}}},
         "ReadWriteOnce serves one pod only",
+    ),
+    "one disk for pods that an autoscaler may add": (
+        {"backends": {"media": {"autoscaling": AUTOSCALED, "storage": {"claim": ONE_POD}}}},
+        "ReadWriteOncePod serves one pod only",
+    ),
+    "a folder that pods cannot share": (
+        {"backends": {"llmproxy": {"storage": {"claim": {"enabled": True, "accessModes": ["ReadWriteMany"]}}}}},
+        "pods cannot share this folder",
     ),
     "certificates of no issuer": (
         {"tls": {"enabled": True, "certManager": {"enabled": True}}},
@@ -133,6 +145,13 @@ def test_the_chart_carries_the_version_of_the_product():
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
     project = (Path(CHART).parents[1] / "pyproject.toml").read_text()
     assert f'version = "{chart["appVersion"]}"' in project
+
+
+def test_the_chart_shows_the_icon_of_the_product():
+    icon = yaml.safe_load((CHART / "Chart.yaml").read_text())["icon"]
+    kind, _, content = icon.partition(",")
+    assert kind == "data:image/svg+xml;base64"
+    assert base64.b64decode(content) == (ROOT / "gateway" / "pages" / "icon.svg").read_bytes()
 
 
 def leaves(values, path=()):

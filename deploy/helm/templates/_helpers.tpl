@@ -112,11 +112,14 @@ annotations:
 {{- with $v.turn }}
 {{- if .enabled }}
 {{- if not (or $v.secret.existing (hasKey $v.secret.values "ICEY_TURN_SECRET")) }}{{ fail (printf "backends.%s.turn: needs ICEY_TURN_SECRET in secret.values or in the Secret named by secret.existing" $.name) }}{{ end }}
-{{- if and (gt (int (include "pulsegate.fewest" $)) 1) (not .allowedPeers) }}{{ fail (printf "backends.%s.turn.allowedPeers: with several pods name the network of the pods, for instance 10.244.0.0-10.244.255.255" $.name) }}{{ end }}
+{{- if and (gt (int (include "pulsegate.most" $)) 1) (not .allowedPeers) }}{{ fail (printf "backends.%s.turn.allowedPeers: with several pods name the network of the pods, for instance 10.244.0.0-10.244.255.255" $.name) }}{{ end }}
 {{- end }}
 {{- end }}
 {{- with $v.storage }}
-{{- if and .claim.enabled (has "ReadWriteOnce" .claim.accessModes) (gt (int (include "pulsegate.fewest" $)) 1) }}{{ fail (printf "backends.%s.storage.claim: ReadWriteOnce serves one pod only; use ReadWriteMany or one replica" $.name) }}{{ end }}
+{{- if and .claim.enabled (gt (int (include "pulsegate.most" $)) 1) }}
+{{- if not .shared }}{{ fail (printf "backends.%s.storage.claim: pods cannot share this folder; run one, or let each keep its own" $.name) }}{{ end }}
+{{- if not (has "ReadWriteMany" .claim.accessModes) }}{{ fail (printf "backends.%s.storage.claim: %s serves one pod only; use ReadWriteMany or run one" $.name (join ", " .claim.accessModes)) }}{{ end }}
+{{- end }}
 {{- end }}
 {{- end }}
 
@@ -132,6 +135,15 @@ annotations:
 {{/* How a listener of the gateway is called; takes process and port. */}}
 {{- define "pulsegate.scheme" -}}
 {{ if has .port .process.values.tls.ports }}https{{ else }}http{{ end }}
+{{- end }}
+
+{{/* The Service with the operator's port, which is not exposed with the rest; takes the gateway. */}}
+{{- define "pulsegate.operatorService" -}}
+{{ include "pulsegate.processName" . }}{{ if not (or (eq .values.service.type "ClusterIP") .values.service.exposeOperator) }}-operator{{ end }}
+{{- end }}
+
+{{- define "pulsegate.operatorUrl" -}}
+{{ include "pulsegate.scheme" (dict "process" . "port" "operator") }}://{{ include "pulsegate.operatorService" . }}:{{ .values.ports.operator }}
 {{- end }}
 
 {{- define "pulsegate.restTlsSecret" -}}
@@ -154,9 +166,20 @@ annotations:
 {{- end }}
 {{- end }}
 
-{{/* How many pods a process has at least. */}}
+{{/* How many pods a process has at least, and at most. */}}
 {{- define "pulsegate.fewest" -}}
 {{- if .values.autoscaling.enabled }}{{ int .values.autoscaling.minReplicas }}{{ else }}{{ int .values.replicas }}{{ end }}
+{{- end }}
+
+{{- define "pulsegate.most" -}}
+{{- if .values.autoscaling.enabled }}{{ int .values.autoscaling.maxReplicas }}{{ else }}{{ int .values.replicas }}{{ end }}
+{{- end }}
+
+{{/* Not empty when a pod must let go of its folder before the next one can have it. */}}
+{{- define "pulsegate.exclusive" -}}
+{{- with .values.storage }}
+{{- if and .claim.enabled (not (and .shared (has "ReadWriteMany" .claim.accessModes))) }}yes{{ end }}
+{{- end }}
 {{- end }}
 
 {{/* A complete image name; takes image, repository, tag. */}}
