@@ -26,6 +26,7 @@ from services.media.detection import settings as detection_settings
 from services.media.detection.detection import Detection
 from services.media.detection.source import WatchedSource
 from services.media.events import Events
+from services.media.news import News
 from services.media.origin import Origin
 from services.media.peers import Full, Limits, Peers, UnknownPeer
 from services.media.recording.folder import NoRoom, RecordFolder
@@ -106,14 +107,20 @@ async def assemble(settings: MediaSettings, stack: AsyncExitStack, file: ConfigF
         with suppress(UnknownPeer):
             await peers.close(publisher.publisher)
 
-    recordings = Recordings(_record_folder(settings), on_change, hang_up)
+    events = Events()
+    news = News(events)
+
+    def on_recording(change: str, name: str) -> None:
+        news.recording(change, name)
+        on_change()
+
+    recordings = Recordings(_record_folder(settings), on_recording, hang_up)
     stack.push_async_callback(recordings.close)
     health = Health(SERVICE, _probes(settings, fed, streams, recordings))
     if settings.mode == "record":
         streams.may_publish.append(lambda: _must_serve(health, RECORD_DIR))
         streams.on_publisher.append(recordings.record)
         await start(stack, recordings.keep_house(), "housekeeping of recordings")
-    events = Events()
     detection = Detection(detection_settings.of(settings), events, on_change)
     stack.push_async_callback(detection.close)
     if detection.enabled:
@@ -129,11 +136,13 @@ async def assemble(settings: MediaSettings, stack: AsyncExitStack, file: ConfigF
         Limits(settings.max_viewers, settings.setup_seconds, settings.silence_seconds),
         on_change,
     )
+    peers.on_state.append(news.session)
     await start(stack, peers.watch(), "peers")
     stack.push_async_callback(peers.close_all)
     book = StatusBook(settings, file, health, Activity(peers, streams, recordings, detection))
     feed = StatusFeed(book.build)
     health.on_change(feed.changed)
+    health.on_change(lambda: news.health(health))
     signalling, calls = _signalling(settings, peers, book, on_change)
     stack.push_async_callback(calls.close)
     served = Served(peers, book, feed, _artifacts(settings, detection), signalling, events)

@@ -57,6 +57,8 @@ class Peers:
     """
 
     def __init__(self, streams: Streams, ways: Ways, limits: Limits, on_change: Callable[[], None]) -> None:
+        self.on_state: list[Callable[[Peer], None]] = []
+        """Called with a peer whenever it has come further."""
         self._streams = streams
         self._ways = ways
         self._limits = limits
@@ -166,6 +168,8 @@ class Peers:
             self._failed += not peer.was_active
             self._forget(peer)
         self._peak = max(self._peak, self.counts().active)
+        for told in self.on_state:
+            told(peer)
         log.info("peer state", extra={"session": peer.id[:6], "state": peer.state.name.lower()})
         self._on_change()
 

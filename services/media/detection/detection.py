@@ -15,6 +15,7 @@ from services.media.detection.speech import Speech
 from services.media.detection.vision import Vision
 from services.media.detection.voice import best_rule
 from services.media.events import Events
+from services.media.news import News
 from services.media.recording.folder import NoRoom, RecordFolder
 from services.media.recording.recorder import Publisher
 from services.media.recording.recordings import Recordings
@@ -45,7 +46,7 @@ class Detection:
         self._on_change = on_change
         snapshots = RecordFolder(Path(settings.snapshots_dir), settings.keep)
         self._clip_folder = RecordFolder(Path(settings.clips_dir), settings.keep)
-        self._clips = Recordings(self._clip_folder, lambda: None, _nobody)
+        self._clips = Recordings(self._clip_folder, News(events).clip, _nobody)
         self._shelf = Shelf(snapshots, self._clips)
         self._looks: dict[Watched, Look] = {}
         self._closing: set[asyncio.Task[None]] = set()

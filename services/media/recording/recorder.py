@@ -65,7 +65,7 @@ class Recorder:
         self,
         folder: RecordFolder,
         publisher: Publisher,
-        on_begin: Callable[[], None],
+        on_begin: Callable[[str], None],
         key_seconds: float = KEY_SECONDS,
     ) -> None:
         self.name = ""
@@ -154,7 +154,7 @@ class Recorder:
         self._begin = first.timestamp / CLOCK_RATES[first.kind]
         self.name = self.path.name
         log.info("recording begun", extra={"recording": self.name})
-        self._tell(self._on_begin)
+        self._tell(self._on_begin, self.name)
         return mp4
 
     def _check_room(self) -> None:
@@ -178,8 +178,8 @@ class Recorder:
         self.failure = self.failure or str(error)
         log.warning("recording stopped", extra={"recording": self.name, "reason": str(error)})
 
-    def _tell(self, function: Callable[[], None]) -> None:
+    def _tell(self, function: Callable[..., object], *arguments: object) -> None:
         try:
-            self._loop.call_soon_threadsafe(function)
+            self._loop.call_soon_threadsafe(function, *arguments)
         except RuntimeError:  # the loop is closed: nobody waits any more
             return

@@ -15,14 +15,14 @@ log = logging.getLogger(__name__)
 class Recordings:
     """Records publishers; ``close`` completes every file.
 
-    ``on_change`` is called whenever a file has begun or ended, ``on_loss`` with a publisher whose recording ended
-    before it did.
+    ``on_change`` is called with ``begun``, ``complete`` or ``failed`` and the name of a file, ``on_loss`` with a
+    publisher whose recording ended before it did.
     """
 
     def __init__(
         self,
         folder: RecordFolder,
-        on_change: Callable[[], None],
+        on_change: Callable[[str, str], None],
         on_loss: Callable[[Publisher], Awaitable[None]],
     ) -> None:
         self.written = 0
@@ -41,7 +41,7 @@ class Recordings:
 
     def record(self, publisher: Publisher) -> Recorder:
         """Record a publisher from now on until it ends."""
-        recorder = Recorder(self._folder, publisher, self._on_change)
+        recorder = Recorder(self._folder, publisher, self._begun)
         self._recorders.add(recorder)
         stop_listening = publisher.listen(recorder.push)
         publisher.on_end(recorder.stop)
@@ -77,7 +77,11 @@ class Recordings:
         stop_listening()
         self._recorders.discard(recorder)
         if recorder.failure:
+            self._on_change("failed", recorder.name)
             await self._on_loss(publisher)
-        else:
-            self.written += bool(recorder.name)
-        self._on_change()
+        elif recorder.name:
+            self.written += 1
+            self._on_change("complete", recorder.name)
+
+    def _begun(self, name: str) -> None:
+        self._on_change("begun", name)

@@ -67,6 +67,29 @@ def serving():
     return _serving
 
 
+@asynccontextmanager
+async def _watching(server, *types):
+    """Collect events while something goes on."""
+    events = []
+    call = server.stub.WatchEvents(media_pb2.WatchEventsRequest(types=types), timeout=60)
+    await call.initial_metadata()
+
+    async def collect():
+        async for event in call:
+            events.append(event)
+
+    collecting = asyncio.create_task(collect())
+    yield events
+    call.cancel()
+    await asyncio.gather(collecting, return_exceptions=True)
+
+
+@pytest.fixture
+def watching():
+    """Watch events."""
+    return _watching
+
+
 class Player:
     """A viewer that counts what it can decode."""
 

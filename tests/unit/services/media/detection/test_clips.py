@@ -18,7 +18,7 @@ async def clips(tmp_path):
     async def nobody(_):
         pass
 
-    recordings = Recordings(RecordFolder(tmp_path, Keep()), lambda: None, nobody)
+    recordings = Recordings(RecordFolder(tmp_path, Keep()), lambda *_: None, nobody)
 
     def make(pre_seconds=10.0, post_seconds=60.0):
         made.append(Clips(recordings, "door", lambda: True, pre_seconds, post_seconds))

@@ -57,7 +57,7 @@ async def look(tmp_path):
     def make(settings):
         stream, events, told = Stream(), Events(), []
         events.listen(told.append)
-        clips.append(Recordings(RecordFolder(tmp_path / "clips", Keep()), lambda: None, nobody))
+        clips.append(Recordings(RecordFolder(tmp_path / "clips", Keep()), lambda *_: None, nobody))
         (tmp_path / "clips").mkdir(exist_ok=True)
         shelf = Shelf(RecordFolder(tmp_path / "snapshots", Keep()), clips[-1])
         looks.append(Look(stream, settings, shelf, events))

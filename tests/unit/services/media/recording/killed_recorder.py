@@ -14,7 +14,7 @@ from services.media.recording.recorder import Recorder
 
 async def main():
     publisher = SimpleNamespace(publisher="abc", label="live", kinds=("video", "audio"), want_key=lambda: True)
-    recorder = Recorder(RecordFolder(Path(sys.argv[1]), Keep()), publisher, lambda: None)
+    recorder = Recorder(RecordFolder(Path(sys.argv[1]), Keep()), publisher, lambda _: None)
     for unit in pickle.load(sys.stdin.buffer):
         recorder.push(unit)
     while recorder.waiting_bytes:

@@ -24,7 +24,7 @@ async def record(tmp_path, publishing):
 
     def begin(label="live", kinds=BOTH, want_key=lambda: None, key_seconds=KEY_SECONDS, **keep):
         folder = RecordFolder(tmp_path, Keep(**keep))
-        begun.append(Recorder(folder, publishing(label, kinds, want_key), lambda: None, key_seconds))
+        begun.append(Recorder(folder, publishing(label, kinds, want_key), lambda _: None, key_seconds))
         return begun[-1]
 
     yield begin

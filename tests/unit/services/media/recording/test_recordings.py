@@ -15,7 +15,7 @@ async def recordings(tmp_path):
     async def on_loss(publisher):
         lost.append(publisher)
 
-    made = Recordings(RecordFolder(tmp_path, Keep()), lambda: changes.append(1), on_loss)
+    made = Recordings(RecordFolder(tmp_path, Keep()), lambda *change: changes.append(change), on_loss)
     made.changes, made.lost = changes, lost
     yield made
     await made.close()
@@ -88,7 +88,7 @@ async def test_a_disk_that_hangs_is_asked_once(tmp_path, until):
             asked.append(1)
             go_on.wait(10)
 
-    recordings = Recordings(Hanging(tmp_path, Keep()), lambda: None, None)
+    recordings = Recordings(Hanging(tmp_path, Keep()), lambda *_: None, None)
     for _ in range(3):
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(recordings.check(), 0.01)
