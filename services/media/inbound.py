@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 
-from services.media.subscription import MOST_WAITING, Subscription
 from services.media.unit import Kind, Unit
 
 _SECONDS_BETWEEN_KEYS = 0.3
@@ -22,9 +21,9 @@ class Inbound:
     video and audio and for every publisher of this process; it rises strictly within a kind and is in step with the
     sender's own clock, as its sender reports tell it. Sound that was lost is a gap in the timestamps.
 
-    On the loop: ``listen`` hands every unit to a function that must return at once; ``subscribe`` makes a bounded
-    queue for a slower reader. Both begin when they are called. ``end`` is called by the session; it closes every
-    subscription, calls what was given to ``on_end`` once, and nothing comes afterwards.
+    On the loop: ``listen`` hands every unit from now on to a function that must return at once; whoever is slower
+    queues for itself, within bounds. ``end`` is called by the session; it calls what was given to ``on_end`` once, and
+    nothing comes afterwards.
     """
 
     def __init__(
@@ -35,9 +34,6 @@ class Inbound:
         self.label = label
         self.kinds = kinds
         self.ended = False
-        self.units = 0
-        self.last_picture_at = float("-inf")
-        """Monotonic time of the last picture."""
         self.most_bitrate = 0
         """The most that its readers can take, in bits per second; 0 while nobody says."""
         self._ask_for_key = ask_for_key
@@ -55,12 +51,6 @@ class Inbound:
                 self._listeners.remove(listener)
 
         return stop
-
-    def subscribe(self, most_waiting: int = MOST_WAITING) -> Subscription:
-        """Make a queue of the units from now on, which ends with the publisher or when it is closed."""
-        subscription = Subscription(self.listen, self.want_key, most_waiting)
-        self.on_end(subscription.close)
-        return subscription
 
     def on_end(self, function: Callable[[], None]) -> None:
         """Call a function once the publisher has ended; at once if it has."""
@@ -81,9 +71,6 @@ class Inbound:
 
     def push(self, unit: Unit) -> None:
         """Take a unit from the session."""
-        self.units += 1
-        if unit.kind == "video":
-            self.last_picture_at = time.monotonic()
         for listener in tuple(self._listeners):
             listener(unit)
 

@@ -1,5 +1,3 @@
-import asyncio
-
 import pytest
 
 from services.media.inbound import Inbound
@@ -20,52 +18,16 @@ def inbound(asked):
     return Inbound("live", "abc", "live", ("video", "audio"), lambda: asked.append(1))
 
 
-async def read(subscription):
-    return [unit async for unit in subscription]
-
-
-async def test_a_reader_gets_units_from_a_key_frame_on_until_the_publisher_ends(inbound):
+def test_units_are_handed_on_in_order_until_the_listener_stops(inbound):
+    first, second = [], []
+    stop = inbound.listen(first.append)
     inbound.push(KEY)
-    subscription = inbound.subscribe()
-    for unit in (PICTURE, SOUND, KEY, PICTURE):
-        inbound.push(unit)
-    inbound.end()
-    assert await read(subscription) == [SOUND, KEY, PICTURE]
-
-
-async def test_a_waiting_reader_is_woken_by_a_unit_and_by_the_end(inbound):
-    reading = asyncio.create_task(read(inbound.subscribe()))
-    await asyncio.sleep(0)
-    inbound.push(KEY)
-    await asyncio.sleep(0)
-    inbound.end()
-    assert await asyncio.wait_for(reading, 5) == [KEY]
-
-
-async def test_a_reader_that_is_too_slow_loses_what_waits_and_goes_on_with_a_key_frame(inbound, asked):
-    slow, quick = inbound.subscribe(most_waiting=3), inbound.subscribe()
-    asked.clear()
-    for unit in (KEY, PICTURE, PICTURE, PICTURE, SOUND, KEY):
-        inbound.push(unit)
-    inbound.end()
-    assert await read(slow) == [SOUND, KEY]
-    assert slow.dropped == 3
-    assert await read(quick) == [KEY, PICTURE, PICTURE, PICTURE, SOUND, KEY]
-    assert quick.dropped == 0
-
-
-async def test_a_closed_subscription_takes_nothing_more(inbound):
-    subscription = inbound.subscribe()
-    inbound.push(KEY)
-    subscription.close()
-    inbound.push(KEY)
-    assert await read(subscription) == [KEY]
-    inbound.end()
-
-
-async def test_subscribing_to_a_publisher_that_has_ended_ends_at_once(inbound):
-    inbound.end()
-    assert await read(inbound.subscribe()) == []
+    inbound.listen(second.append)
+    inbound.push(PICTURE)
+    stop()
+    stop()
+    inbound.push(SOUND)
+    assert (first, second) == ([KEY, PICTURE], [PICTURE, SOUND])
 
 
 def test_who_begins_to_listen_makes_the_publisher_send_a_key_frame_but_not_too_often(inbound, asked):
