@@ -55,6 +55,7 @@ lock: $(UV) ## bring the locks in line with pyproject.toml; UPGRADE=1 also takes
 bench: setup ## measure gateway and media beside their peers; wants wrk, and nginx and node where they are
 	@$(BIN)/python -m tests.bench
 	@$(BIN)/python -m tests.bench.media
+	@$(BIN)/python -m tests.bench.recording
 
 image-test: setup ## build every image from Debian alone, run them together and stop them (root; 10 to 20 minutes)
 	@$(BIN)/python -m deploy.image_test

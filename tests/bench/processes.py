@@ -14,6 +14,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 @contextmanager
 def process(command: list[str], port: int) -> Iterator[int]:
+    """Run a server until the end, from when it answers at a port on; tells its process id."""
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         wait_for(lambda: _answers(port), 30, command[0])
@@ -32,6 +33,7 @@ def _answers(port: int) -> bool:
 
 
 def cpu_seconds(pids: tuple[int, ...]) -> float:
+    """Tell user and system time of some processes together."""
     return sum(_ticks(Path(f"/proc/{pid}/stat").read_text(encoding="ascii")) for pid in pids) / TICKS
 
 
