@@ -3,8 +3,10 @@
 import asyncio
 import logging
 import sys
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 
 import prometheus_client
@@ -85,7 +87,14 @@ async def run(settings: GatewaySettings) -> None:
         prometheus_client.REGISTRY.register(Backends(monitor, snapshots, usage))
         resources.callback(asyncio.create_task(metrics.watch_loop()).cancel)
         pages = operator.create_blueprint(
-            Overview(monitor, history, exposed, metrics.answers, version("pulsegate"), datetime.now(UTC)),
+            Overview(
+                monitor,
+                history,
+                exposed,
+                partial(_count_answers, metrics, snapshots, ports),
+                version("pulsegate"),
+                datetime.now(UTC),
+            ),
             stopping.is_set,
             lambda: bridge.iterate(monitor.changes(LONGEST_SILENCE_SECONDS, SHORTEST_SILENCE_SECONDS), loop),
             settings.operator_token.get_secret_value().encode(),
@@ -118,6 +127,12 @@ def _site(facade: Facade, app: Flask, settings: GatewaySettings, sockets: Socket
     if traces.on():
         application = Traced(application, facade.name, facade.snapshot_paths)
     return Site(facade.name, application, facade.snapshot_paths, headers, sockets)
+
+
+def _count_answers(metrics: Metrics, snapshots: Snapshots, ports: Mapping[str, int], name: str) -> tuple[int, int]:
+    """Tell how many answers a façade gave, probes among them, and how many others were server errors."""
+    total, failed = metrics.answers(name)
+    return total + snapshots.hits[ports[name]] + snapshots.renderings[ports[name]], failed
 
 
 def _exposed(facade: Facade, app: Flask, settings: GatewaySettings, port: int) -> Exposed:

@@ -112,9 +112,12 @@ class Backends(Collector):
                 for name in replica.words:
                     serving.add_metric([*at, name], replica.serving(name))
         yield from (reachable, serving, since, check, changes)
-        yield CounterMetricFamily(
-            "pulsegate_http_snapshot_answers", "Probes answered from memory", value=self._snapshots.hits
+        remembered = CounterMetricFamily(
+            "pulsegate_http_snapshot_answers", "Probes answered from memory", labels=["port"]
         )
+        for port, count in self._snapshots.hits.items():
+            remembered.add_metric([str(port)], count)
+        yield remembered
         yield GaugeMetricFamily("pulsegate_http_sockets", "Client sockets open now", value=self._usage.sockets)
         refusals = CounterMetricFamily(
             "pulsegate_http_refusals", "Requests refused and sockets cut by a limit", labels=["limit"]

@@ -39,7 +39,7 @@ class Exposed:
 class Overview:
     """Makes the document anew from the monitor's pictures whenever it is asked for.
 
-    ``count_answers`` tells of a façade how many answers its views gave, and how many of them were server errors.
+    ``count_answers`` tells of a façade how many answers it gave, and how many server errors besides those of probes.
     """
 
     monitor: Monitor

@@ -1,7 +1,8 @@
 """Answers to probes, remembered for as long as they are true."""
 
 import time
-from collections.abc import Callable, Collection, Hashable
+from collections import Counter
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from http import HTTPStatus
@@ -12,6 +13,13 @@ from gateway.peer import is_loopback
 RAW_REQUEST = "pulsegate.raw_request"  # the ASGI extension under which the listener's protocol hands it on
 MOST_RAW_ANSWERS = 1024
 _BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding", b"expect"})
+
+
+Address = tuple[str, int]
+Key = tuple[Address, bytes, bool]
+"""The listener, the path as it was sent, and whether the peer is loopback."""
+RawKey = tuple[tuple[Address, bool], bytes]
+"""The listener, whether the peer is loopback, and the request as it was sent."""
 
 
 @dataclass(frozen=True)
@@ -27,33 +35,37 @@ class Snapshots:
     """Answers kept while neither the monitor's version nor the second has moved.
 
     They are bytes the Flask view itself rendered; the front only remembers them: under what decided them, and under
-    the raw request for whoever sends exactly those bytes again.
+    the raw request for whoever sends exactly those bytes again. Both are counted by listening port.
     """
 
     version: Callable[[], int]
     clock: Callable[[], float] = time.time
-    hits: int = 0
+    hits: Counter[int] = field(default_factory=Counter)
+    renderings: Counter[int] = field(default_factory=Counter)
     _at: tuple[int, int] = (-1, -1)
-    _answers: dict[Hashable, list[Event]] = field(default_factory=dict)
-    _raw_answers: dict[Hashable, RawAnswer] = field(default_factory=dict)
+    _answers: dict[Key, list[Event]] = field(default_factory=dict)
+    _raw_answers: dict[RawKey, RawAnswer] = field(default_factory=dict)
 
-    def get(self, key: Hashable) -> list[Event] | None:
+    def get(self, key: Key) -> list[Event] | None:
         """Return the answer's events if they are still true."""
         self._drop_outdated()
         answer = self._answers.get(key)
-        self.hits += answer is not None
+        if answer is not None:
+            self.hits[key[0][1]] += 1
         return answer
 
-    def get_raw(self, request: Hashable) -> RawAnswer | None:
+    def get_raw(self, request: RawKey) -> RawAnswer | None:
         """Return the answer to the same bytes if it is still true."""
         self._drop_outdated()
         answer = self._raw_answers.get(request)
-        self.hits += answer is not None
+        if answer is not None:
+            self.hits[request[0][0][1]] += 1
         return answer
 
-    def keeper(self, key: Hashable, scope: Scope, send: Send) -> Send:
+    def keeper(self, key: Key, scope: Scope, send: Send) -> Send:
         """Pass events on to ``send`` and remember them, unless the picture changed while they were made."""
         self._drop_outdated()
+        self.renderings[key[0][1]] += 1
         at, events = self._at, list[Event]()
 
         async def keep(event: Event) -> None:
@@ -83,7 +95,7 @@ class Snapshots:
             self._raw_answers.clear()
 
 
-def key_of(scope: Scope, paths: Collection[str], headers: Collection[bytes]) -> Hashable | None:
+def key_of(scope: Scope, paths: Collection[str], headers: Collection[bytes]) -> Key | None:
     """Name the remembered answer a request may get; None when the view would look at something in the request.
 
     ``paths`` are those that have such answers, ``headers`` those their views look at.

@@ -98,10 +98,17 @@ async def test_a_new_second_makes_a_new_answer(front, clock):
 
 
 async def test_an_answer_made_while_the_picture_changed_is_not_kept(front, clock):
-    keep = front._snapshots.keeper("key", {}, _ignore)
+    key = (("127.0.0.1", THING), b"/api/status", True)
+    keep = front._snapshots.keeper(key, {}, _ignore)
     clock.version += 1
     await keep({"type": "http.response.body", "body": b"old"})
-    assert front._snapshots.get("key") is None
+    assert front._snapshots.get(key) is None
+
+
+async def test_every_answer_to_a_probe_is_counted_by_port(front):
+    for _ in range(3):
+        await get(front, "/api/status")
+    assert (front._snapshots.renderings, front._snapshots.hits) == ({THING: 1}, {THING: 2})
 
 
 @pytest.mark.parametrize(

@@ -49,8 +49,8 @@ def test_health_is_a_number_per_replica_and_name(registry):
 def test_answers_from_memory_are_counted(registry):
     snapshots = Snapshots(lambda: 1)
     registry.register(Backends(Pictures(), snapshots, Usage()))
-    snapshots.hits += 2
-    assert registry.get_sample_value("pulsegate_http_snapshot_answers_total") == 2
+    snapshots.hits[5000] += 2
+    assert registry.get_sample_value("pulsegate_http_snapshot_answers_total", {"port": "5000"}) == 2
 
 
 def test_answers_of_views_are_counted_and_timed_by_route(registry):
