@@ -54,6 +54,7 @@ lock: $(UV) ## bring the locks in line with pyproject.toml; UPGRADE=1 also takes
 
 bench: setup ## measure gateway and media beside their peers; wants wrk, and nginx and node where they are
 	@$(BIN)/python -m tests.bench
+	@$(BIN)/python -m tests.bench.streams
 	@$(BIN)/python -m tests.bench.media
 	@$(BIN)/python -m tests.bench.recording
 
