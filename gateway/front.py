@@ -77,7 +77,8 @@ class Front:
 
     def _limited(self, site: Site, scope: Scope) -> bool:
         """Tell whether limits count: not for probes, nor for an operator, who has to see what goes on."""
-        return site is not self._operator and scope["path"] not in site.snapshot_paths
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        return site is not self._operator and path not in site.snapshot_paths
 
     async def _carry(self, site: Site, scope: Scope, receive: Receive, send: Send) -> None:
         if site.sockets is None:

@@ -178,7 +178,7 @@ class SnapshotProtocol(HttpToolsProtocol):
             return
         if not (self._between_requests and (self.cycle is None or self.cycle.response_complete)):
             self._feed(data)
-        elif answer := self._snapshots.get_raw((self._place, data)):
+        elif not self.flow.write_paused and (answer := self._snapshots.get_raw((self._place, data))):
             self._joined.write_now(answer.data)
             self._answered_at = self.loop.time()
             if answer.close:
@@ -271,6 +271,8 @@ class SnapshotProtocol(HttpToolsProtocol):
         The place of the real request takes one for the same path, as far as that is known, whose body never comes.
         """
         self._deaf = True
+        if self.transport.is_closing():
+            return
         self._usage.refusals["head"] += 1
         if self.cycle is not None and not self.cycle.response_complete:
             self.transport.close()  # an answer to an earlier request is under way and cannot be told apart from ours

@@ -33,6 +33,11 @@ def application():
     def status():
         return jsonify(status="ok")
 
+    @views.get("/api/large")
+    @views.get("/api/large/view")
+    def large():
+        return Response(b"x" * 20_000)
+
     @views.route("/api/other", methods=["GET", "POST"])
     def other():
         return jsonify(got=len(request.get_data()))
@@ -62,7 +67,7 @@ async def listening(limits, body_seconds=30.0):
     usage, bound = Usage(limits), bind("thing", "127.0.0.1", 0)
     port = bound.getsockname()[1]
     snapshots = Snapshots(lambda: 1, lambda: 7.0)
-    site = Site("thing", Bridge(application(), MAX_BODY, body_seconds), frozenset({"/api/status"}))
+    site = Site("thing", Bridge(application(), MAX_BODY, body_seconds), frozenset({"/api/status", "/api/large"}))
     front = Front({port: site}, 0, snapshots, Metrics(CollectorRegistry()), usage)
     server = Listeners(front, snapshots, usage, grace_seconds=1)
     serving = asyncio.create_task(server.serve(sockets=[bound]))
@@ -252,6 +257,16 @@ async def test_a_client_that_leaves_its_answer_unread_is_cut():
                 await asyncio.sleep(0.01)
             while usage.answers:
                 await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("path", [b"/api/large", b"/api/large/view"])
+async def test_a_client_that_asks_and_asks_and_never_reads_is_cut(path):
+    async with listening(Limits(stall_seconds=0.1)) as (connect, usage):
+        client = await connect()
+        async with asyncio.timeout(30):
+            while not usage.refusals["stall"]:
+                client.writer.write(PROBE.replace(b"/api/status", path))
+                await asyncio.sleep(0.001)
 
 
 async def test_hundreds_of_slow_clients_leave_probes_and_calls_answered():
