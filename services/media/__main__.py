@@ -103,6 +103,8 @@ async def assemble(settings: MediaSettings, stack: AsyncExitStack, file: ConfigF
     def on_change() -> None:
         feed.changed()
 
+    streams.on_publisher.append(lambda _publisher: on_change())
+
     async def hang_up(publisher: Publisher) -> None:
         with suppress(UnknownPeer):
             await peers.close(publisher.publisher)

@@ -14,6 +14,7 @@ _MOST_GOP_PACKETS = 4096
 _MOST_BACKLOG = 128
 _LANES_PER_SLICE = 100
 _LARGEST_DELAY_CHANGE_SECONDS, _DELAY_GROWTH_SECONDS = 1.0, 0.00002
+_LONGEST_OBEDIENCE_SECONDS = 0.7
 _SECONDS_BETWEEN_JOIN_KEYS, _SECONDS_BETWEEN_LOSS_KEYS = 0.2, 1.0
 
 
@@ -22,7 +23,7 @@ class Hub:
 
     Units go in from the loop's thread by ``push``; viewers that ``claim`` it keep the source awake. A viewer starts
     at a key frame: at once by a replay of what followed the last one, if that is recent or the source cannot make
-    one now, else at one made for it.
+    one now or takes its time, else at one made for it.
     """
 
     def __init__(
@@ -48,6 +49,8 @@ class Hub:
         self._gop_packets = 0
         self._gop_started = float("-inf")
         self._key_asked = float("-inf")
+        self._first_asked: float | None = None
+        self._deaf = False
         self._parameter_sets = b""
         self._taps: list[Callable[[Unit], None]] = []
 
@@ -96,6 +99,7 @@ class Hub:
         elif self._gop and (
             time.monotonic() - self._gop_started < LONGEST_REPLAY_SECONDS
             or not self.want_key(_SECONDS_BETWEEN_JOIN_KEYS)
+            or self._deaf
         ):
             self._start(lane, self._gop[0].first_sequence)
             for frame in self._gop:
@@ -128,6 +132,7 @@ class Hub:
         self._backlog.clear()
         self._gop = []
         self._gop_started = self._key_asked = float("-inf")
+        self._first_asked, self._deaf = None, False
         for lane in self.lines["video"].lanes:
             lane.live = False
 
@@ -147,6 +152,7 @@ class Hub:
         if not self._want_key():
             return False
         self._key_asked = now
+        self._first_asked = self._first_asked or now
         return True
 
     async def _send_all(self) -> None:
@@ -201,6 +207,8 @@ class Hub:
     def _remember(self, unit: Unit, frame: Frame, now: float) -> None:
         if unit.key:
             self._gop, self._gop_packets, self._gop_started = [], 0, now
+            self._deaf = self._first_asked is not None and now - self._first_asked > _LONGEST_OBEDIENCE_SECONDS
+            self._first_asked = None
         elif not self._gop:
             return
         self._gop.append(frame)

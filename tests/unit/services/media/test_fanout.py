@@ -342,3 +342,21 @@ async def test_the_least_that_a_viewer_can_take_is_told_and_forgotten_with_the_v
     hub.leave("video", lanes[1])
     hub.leave("video", lanes[0])
     assert told == [900_000, 400_000, 900_000, 0]
+
+
+async def test_a_source_that_makes_no_key_frames_when_asked_is_replayed_until_it_does(world):
+    hub = world.hub
+    await world.send(picture(0, key=True, sets=True), picture(1))
+    hub._gop_started -= 1.0
+    first = world.viewer()
+    assert first.wire.packets == []
+    hub._first_asked -= 1.0  # the group ends by itself, long after it was asked to
+    await world.send(picture(2, key=True, sets=True), picture(3))
+    hub._gop_started -= 1.0
+    second = world.viewer()
+    assert second.wire.timestamps() == [0, 3000]
+    hub._key_asked = float("-inf")
+    world.viewer()
+    await world.send(picture(4, key=True, sets=True), picture(5))  # now it does
+    hub._gop_started -= 1.0
+    assert world.viewer().wire.packets == []
