@@ -65,9 +65,12 @@ class Backend(Generic[Stub]):
         """What the monitor knows now."""
         return self._monitor.picture(self.name)
 
-    def pictures(self) -> Iterator[Picture]:
-        """Yield the picture at once and again whenever any picture changed."""
-        for _ in bridge.iterate(self._monitor.changes(), self._loop):
+    def pictures(
+        self, longest_silence_seconds: float | None = None, shortest_silence_seconds: float = 0.0
+    ) -> Iterator[Picture]:
+        """Yield the picture at once and again whenever any picture changed; silences as of ``Monitor.changes``."""
+        changes = self._monitor.changes(longest_silence_seconds, shortest_silence_seconds)
+        for _ in bridge.iterate(changes, self._loop):
             yield self.picture
 
     def call(self, method: Unary[Response], request: Any, timeout_seconds: float) -> Response:  # noqa: ANN401  each stub method fits its own request

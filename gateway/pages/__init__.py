@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from hashlib import sha256
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 
 from flask import Blueprint, Response, request
 
 from gateway.describe import not_described
 
+FOLDER = files(__name__)
 CONTENT_TYPES = {
     "html": "text/html; charset=utf-8",
     "css": "text/css; charset=utf-8",
@@ -19,6 +21,7 @@ FILES = {
     "/console.css": "console.css",
     "/console.js": "console.js",
     "/dom.js": "dom.js",
+    "/parts.js": "parts.js",
     "/theme.js": "theme.js",
     "/icon.svg": "icon.svg",
     "/icon-alert.svg": "icon-alert.svg",
@@ -37,14 +40,15 @@ def create_blueprint() -> Blueprint:
     """Make a route for every file; a browser that has the current one is told 304."""
     pages = Blueprint("pages", __name__)
     for path, name in FILES.items():
-        pages.add_url_rule(path, name.replace(".", "_"), _view(name))
+        pages.add_url_rule(path, name.replace(".", "_"), view_of(FOLDER / name))
     return pages
 
 
-def _view(name: str) -> Callable[[], Response]:
-    body = files(__name__).joinpath(name).read_bytes()
+def view_of(file: Traversable) -> Callable[[], Response]:
+    """Make the view that serves one file."""
+    body = file.read_bytes()
     etag = sha256(body).hexdigest()[:16]
-    content_type = CONTENT_TYPES[name.rpartition(".")[2]]
+    content_type = CONTENT_TYPES[file.name.rpartition(".")[2]]
 
     @not_described
     def view() -> Response:

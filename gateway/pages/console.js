@@ -1,6 +1,7 @@
 // The operator's console: draws the document of /api/events, and draws it again every second because time passes.
 
 import { h, patch } from "./dom.js";
+import { chooseTheme, lasting, mark } from "./parts.js";
 
 const WORDS = { serving: "Serving", not_serving: "Not serving", unreachable: "Unreachable", unknown: "Unknown" };
 const HEALTH = { SERVING: "serving", NOT_SERVING: "not_serving" };
@@ -22,15 +23,6 @@ const tone = (state) => ({ serving: "good", unknown: "idle" })[state] ?? "bad";
 const toneOf = (backend) => (backend.state === "serving" && backend.reason ? "warn" : tone(backend.state));
 const now = () => Date.now() - skewMs;
 
-function lasting(ms) {
-  const seconds = Math.max(0, Math.floor(ms / 1000));
-  const [minutes, hours, days] = [60, 3600, 86400].map((unit) => Math.floor(seconds / unit));
-  if (days) return `${days} d ${hours % 24} h`;
-  if (hours) return `${hours} h ${minutes % 60} min`;
-  if (minutes) return minutes < 10 ? `${minutes} min ${seconds % 60} s` : `${minutes} min`;
-  return `${seconds} s`;
-}
-
 function clock(iso) {
   const moment = new Date(iso);
   const today = new Date(now()).toDateString() === moment.toDateString();
@@ -42,14 +34,6 @@ const since = (iso) =>
   h("time", { datetime: iso, title: iso }, "for ", h("strong", {}, lasting(now() - Date.parse(iso))), `, since ${clock(iso)}`);
 
 // Parts
-
-const SHAPES = {
-  good: () => [h("circle", { cx: 8, cy: 8, r: 8 }), h("path", { d: "M4.6 8.3l2.3 2.3 4.5-4.9" })],
-  warn: () => [h("circle", { cx: 8, cy: 8, r: 8 }), h("path", { d: "M8 4.2v4.4M8 11.6v.1" })],
-  bad: () => [h("rect", { width: 16, height: 16, rx: 3 }), h("path", { d: "M5 5l6 6M11 5l-6 6" })],
-  idle: () => [h("circle", { cx: 8, cy: 8, r: 8 }), h("path", { d: "M5 8h6" })],
-};
-const mark = (kind) => h("svg", { class: "mark", viewBox: "0 0 16 16", "data-tone": kind, "aria-hidden": "true" }, SHAPES[kind]());
 
 function strip(history, windowSeconds) {
   const end = now();
@@ -341,11 +325,6 @@ async function copy(button) {
   byId("announcement").textContent = "Copied";
 }
 
-const THEMES = ["auto", "light", "dark"];
-function drawTheme() {
-  byId("theme").textContent = `Theme: ${document.documentElement.dataset.theme ?? "auto"}`;
-}
-
 document.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (button?.dataset.copy) copy(button);
@@ -359,14 +338,6 @@ byId("ask").addEventListener("submit", (event) => {
   byId("asking").close();
   connect();
 });
-byId("theme").addEventListener("click", () => {
-  const next = THEMES[(THEMES.indexOf(document.documentElement.dataset.theme ?? "auto") + 1) % THEMES.length];
-  if (next === "auto") delete document.documentElement.dataset.theme;
-  else document.documentElement.dataset.theme = next;
-  localStorage.setItem("theme", next);
-  drawTheme();
-});
-
-drawTheme();
+chooseTheme(byId("theme"));
 connect();
 setInterval(draw, 1000);

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class Attempts:
-    """Asks targets in order; ``entry`` is the one being asked, and it counts how often somebody was asked again.
+    """Asks targets in order and counts how often it did again; ``entry`` and ``model`` are what is being asked.
 
     Only what fails before its first byte is tried again: nobody is told half of one answer and half of another.
     """
@@ -33,7 +33,8 @@ class Attempts:
         self._retry = 0
         self._wait: float | None = None
         self._begun = False
-        self.entry = self._targets[0][0]
+        self.entry, call = self._targets[0]
+        self.model = call.model
         self.retries = 0
         self.fallbacks = 0
 
@@ -41,6 +42,7 @@ class Attempts:
         """Yield the first answer that begins well, or the failure of the last target."""
         while True:
             self.entry, call = self._targets[0]
+            self.model = call.model
             async with aclosing(self._once(call)) as answer:
                 async for part in answer:
                     yield part

@@ -65,7 +65,7 @@ class Meter:
             client=self._client,
             provider=attempts.entry.configured.name if attempts else "",
             asked_model=self.asked_model[:MOST_NAME_CHARACTERS],
-            model=self._model[:MOST_NAME_CHARACTERS],
+            model=(self._model or (attempts.model if attempts else ""))[:MOST_NAME_CHARACTERS],
             outcome=self.outcome,
             tokens=Tokens.of({**self._usage, "output_tokens": output}),
             seconds=monotonic() - self._started,

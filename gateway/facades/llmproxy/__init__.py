@@ -8,7 +8,7 @@ from flask import Blueprint, Response, request
 
 from gateway.backend import Backend
 from gateway.facade import Facade
-from gateway.facades.llmproxy import answers, providers, status, usage
+from gateway.facades.llmproxy import answers, page, providers, status, usage
 from gateway.facades.llmproxy.access import FOR_EVERYBODY, Access
 from gateway.facades.llmproxy.cors import Cors
 from gateway.facades.llmproxy.errors import TooLarge, error_response, request_id
@@ -54,6 +54,7 @@ def create_blueprint(backend: Backend[Any], settings: GatewaySettings) -> Bluepr
     answers.add_routes(llmproxy, backend, access)
     providers.add_routes(llmproxy, backend)
     usage.add_routes(llmproxy, backend)
+    page.add_routes(llmproxy, backend, settings)
     return llmproxy
 
 

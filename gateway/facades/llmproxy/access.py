@@ -10,8 +10,14 @@ from gateway.peer import is_loopback, is_within, peer
 from gateway.settings import GatewaySettings
 
 FOR_EVERYBODY = ("/", "/health")
-OPERATORS = ("/status", "/usage")
+OPERATORS = ("/status", "/usage", "/ui")
 """What is for this machine or for whoever has a key."""
+FOR_BROWSERS = ("/usage", "/ui")
+"""What a browser may ask its user a key for.
+
+It sends that along by itself afterwards, whichever site made it ask: so only what no other site can read, and
+nothing that does or costs something.
+"""
 
 
 class Access:
@@ -29,7 +35,7 @@ class Access:
         path = request.path
         if path not in FOR_EVERYBODY and not self._admitted():
             raise Forbidden("This address may not use the API")
-        if path in OPERATORS or path.startswith(tuple(f"{one}/" for one in OPERATORS)):
+        if _is_under(path, OPERATORS):
             if not self.detailed():
                 raise Unauthorized("Invalid or missing API key")
         elif path.startswith(("/v1/", "/providers")):
@@ -71,10 +77,21 @@ class Access:
         return next((name for same, name in pairs if same), "")
 
 
+def asks_browser() -> bool:
+    """Tell whether a browser should ask its user for the key that was missing or wrong."""
+    return _is_under(request.path, FOR_BROWSERS)
+
+
+def _is_under(path: str, places: tuple[str, ...]) -> bool:
+    return path in places or path.startswith(tuple(f"{one}/" for one in places))
+
+
 def credentials() -> list[bytes]:
-    """Collect what the caller sent as a key, in either documented header."""
+    """Collect what the caller sent as a key, in either documented header; from a browser's dialogue, its password."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     sent = [token.strip() if scheme.lower() == "bearer" else "", request.headers.get("x-api-key", "")]
+    if asks_browser() and request.authorization and request.authorization.type == "basic":
+        sent.append(request.authorization.password or "")
     return [one.encode("latin-1", "replace") for one in sent if one]
 
 

@@ -4,7 +4,7 @@ from flask import Response, request
 
 from gateway.settings import GatewaySettings
 
-NOT_FOR_OTHER_SITES = ("/providers", "/usage")
+NOT_FOR_OTHER_SITES = ("/providers", "/usage", "/ui")
 HEADERS = (
     *("Origin", "Content-Type", "Accept", "Authorization"),
     *("x-api-key", "anthropic-version", "anthropic-beta", "x-request-id"),

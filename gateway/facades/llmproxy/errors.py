@@ -8,7 +8,7 @@ from flask import Response, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from gateway.errors import BackendError
-from gateway.facades.llmproxy.access import credentials
+from gateway.facades.llmproxy.access import asks_browser, credentials
 from runtime import logs
 
 ERROR_TYPES = {
@@ -54,6 +54,10 @@ def error_response(status: int, error: Exception) -> Response:
     if isinstance(error, TooLarge):
         document["limit"] = error.limit
     response = json_response(document, status)
+    if status == 401 and asks_browser():
+        response.headers["WWW-Authenticate"] = (
+            'Basic realm="Pulsegate: any name, and the key as password", charset="UTF-8"'
+        )
     if status == 503:
         response.headers["Retry-After"] = "1"
     return response
