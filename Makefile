@@ -52,9 +52,10 @@ lock: $(UV) ## bring the locks in line with pyproject.toml; UPGRADE=1 also takes
 	@$(LOCK) --no-deps --group helm pyproject.toml | $(call entries,aws-cdk-.*) > deploy/helm.lock
 	@$(LOCK) $(if $(UPGRADE),--upgrade) --group policy-scan --output-file deploy/checkov.lock >/dev/null
 
-bench: setup ## measure gateway and media beside their peers; wants wrk, and nginx and node where they are
+bench: setup ## measure gateway, LLM proxy and media beside their peers; wants wrk, and nginx and node where they are
 	@$(BIN)/python -m tests.bench
 	@$(BIN)/python -m tests.bench.streams
+	@$(BIN)/python -m tests.bench.llm
 	@$(BIN)/python -m tests.bench.media
 	@$(BIN)/python -m tests.bench.recording
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 CACHE = Path.home() / ".cache" / "pulsegate"
-SECONDS = 90
+SECONDS = 90.0
 
 
 class CannotBeHad(Exception):
@@ -27,13 +27,14 @@ def node_package(package: str) -> Path:
     return folder / "node_modules"
 
 
-def python_packages(name: str, *requirements: str) -> Path:
+def python_packages(name: str, *requirements: str, seconds: float = SECONDS) -> Path:
     """Install packages of PyPI beside ours, for a child whose ``PYTHONPATH`` is the returned folder."""
     folder = CACHE / f"pypi-{name}-{sys.version_info.major}{sys.version_info.minor}"
     uv = Path(sys.executable).with_name("uv")
     _install(
         folder,
         [str(uv), "pip", "install", "--quiet", "--python", sys.executable, "--target", "{folder}", *requirements],
+        seconds,
     )
     return folder
 
@@ -46,7 +47,7 @@ def or_skip(install, *arguments: str) -> Path:
         pytest.skip(f"{arguments[0]} cannot be had here: {error}")
 
 
-def _install(folder: Path, command: list[str]) -> None:
+def _install(folder: Path, command: list[str], seconds: float = SECONDS) -> None:
     """Fill a folder in one step: two test runs may want the same at once, and one may be cut short."""
     if folder.exists():
         return
@@ -59,7 +60,7 @@ def _install(folder: Path, command: list[str]) -> None:
                 [part.format(folder=made) for part in command],
                 check=True,
                 capture_output=True,
-                timeout=SECONDS,
+                timeout=seconds,
                 env={**os.environ, "npm_config_update_notifier": "false"},
             )
         except (subprocess.SubprocessError, OSError) as error:
