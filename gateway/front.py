@@ -105,7 +105,7 @@ class Front:
 
         if REFUSED not in scope and self._limited(site, scope) and (error := self._usage.refusal(scope)):
             scope[REFUSED] = error
-        with self._usage.answering(), self._answering[site.name]:
+        with self._usage, self._answering[site.name]:
             try:
                 await site.application(scope, receive, note)
             finally:

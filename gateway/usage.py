@@ -2,8 +2,7 @@
 
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address, ip_network
 
@@ -24,7 +23,7 @@ LIMITS = ("sockets", "answers", "rate", "head", "stall")
 
 @dataclass
 class Usage:
-    """Counts what clients take and says what is too much.
+    """Counts what clients take and says what is too much; an answer is given within ``with usage:``.
 
     A client is the socket's peer, or whom a trusted proxy names; of IPv6 its network, since a host has 2^64 addresses.
     A proxy's own sockets are many clients', so they are only counted in total.
@@ -76,14 +75,13 @@ class Usage:
             return TooManyRequests("Too many requests", retry_after=seconds)
         return None
 
-    @contextmanager
-    def answering(self) -> Iterator[None]:
+    def __enter__(self) -> None:
         """Count an answer while it is given."""
         self.answers += 1
-        try:
-            yield
-        finally:
-            self.answers -= 1
+
+    def __exit__(self, *_raised: object) -> None:
+        """Forget it."""
+        self.answers -= 1
 
     def _caller(self, scope: Scope) -> str:
         host = scope["client"][0] if scope.get("client") else ""

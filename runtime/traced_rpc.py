@@ -2,7 +2,9 @@
 
 import asyncio
 import inspect
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Any
 
 import grpc
@@ -55,8 +57,9 @@ class _Server(grpc.aio.ServerInterceptor):
                 span = traces.begin(name, "SERVER", _attributes(name), carrier)
                 traces.make_current(span)
                 try:
-                    async for one in streaming(request, context):
-                        yield one
+                    async with aclosing(streaming(request, context)) as answers:
+                        async for one in answers:
+                            yield one
                 finally:
                     _note(span, context.code())
                     if span is not None:
@@ -104,9 +107,12 @@ def _attributes(name: str) -> dict[str, str | int]:
 
 
 def _note(span: Any, code: Any) -> None:  # noqa: ANN401  a code is a number on the server and a name on the client
-    number = code.value[0] if isinstance(code, grpc.StatusCode) else int(code or 0)
+    """Note how a call ended: by its status, or by what is being raised before there is one."""
     if span is None:
         return
+    number = code.value[0] if isinstance(code, grpc.StatusCode) else int(code or 0)
     span.set_attribute("rpc.grpc.status_code", number)
     if number:
         traces.failed(span, str(number))
+    elif error := sys.exception():
+        traces.failed(span, type(error).__name__)

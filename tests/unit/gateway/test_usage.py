@@ -77,7 +77,7 @@ def test_the_memory_of_clients_is_bounded():
 
 def test_answers_under_way_are_limited_together():
     usage = Usage(Limits(answers=1))
-    with usage.answering():
+    with usage:
         error = usage.refusal(scope())
         assert (error.code, dict(error.get_headers())["Retry-After"]) == (503, "1")
     assert usage.refusal(scope()) is None
