@@ -41,6 +41,8 @@ class Backend(Generic[Stub]):
         self._monitor = monitor
         self._loop = asyncio.get_running_loop()
         self._target, self._make_stub, self._certificates = target, stub, certificates
+        self.sockets = 0
+        """WebSockets that are carried to it now."""
         self._direct: dict[str, grpc.aio.Channel] = {}
         self._place = ""
         self._open()

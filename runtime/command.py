@@ -7,6 +7,7 @@ import sys
 
 USAGE = """\
 usage: pulsegate PROCESS [--flag VALUE ...]   run the gateway or one backend; --help lists its settings
+       pulsegate media --doctor | --version    tell the preflight report without a start, or the version
        pulsegate run                           run everything on this machine
        pulsegate status [--json]               tell what serves, since when, and why not
        pulsegate watch                         the same, live
@@ -21,10 +22,15 @@ COMMANDS = {
     "healthcheck": "runtime.healthcheck",
 }
 
+# Flags of the originals that tell something instead of starting the process that stands in for it.
+TELLING = {"media": ("commands.icey", {"--doctor", "--version"})}
+
 
 def main() -> int:
     """Run what the first word names; only that is imported, since a health check is started often."""
     name, arguments = (sys.argv[1], sys.argv[2:]) if len(sys.argv) > 1 else ("", [])
+    if name in TELLING and TELLING[name][1].intersection(arguments):
+        return int(importlib.import_module(TELLING[name][0]).main(arguments))
     if name in COMMANDS:
         return int(importlib.import_module(COMMANDS[name]).main(arguments))
     module = _process(name)

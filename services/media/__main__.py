@@ -147,6 +147,7 @@ async def assemble(settings: MediaSettings, stack: AsyncExitStack, file: ConfigF
     health.on_change(lambda: news.health(health))
     signalling, calls = _signalling(settings, peers, book, on_change)
     stack.push_async_callback(calls.close)
+    stack.callback(events.listen(calls.show))
     served = Served(peers, book, feed, _artifacts(settings, detection), signalling, events)
     servicer = MediaServicer(settings, served)
     return Parts(streams, recordings, peers, health, book, feed, events, detection, servicer, signalling, calls)

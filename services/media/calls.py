@@ -9,6 +9,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from services.media import scrub
+from services.media.events import Event
 from services.media.offer import NoCommonCodec, UnusableOffer, parse
 from services.media.peer import Peer, SetUpTimeout
 from services.media.peers import Full, Peers
@@ -62,6 +63,8 @@ class Call:
 
     def __init__(self, begin: Begin, offer_seconds: float) -> None:
         self.over = False
+        self.session = ""
+        """Id of its session, once there is one."""
         self._begin = begin
         self._offer_seconds = offer_seconds
         self._offers: asyncio.Queue[str] = asyncio.Queue(MOST_WAITING)
@@ -84,12 +87,11 @@ class Call:
             async with asyncio.timeout(self._offer_seconds):
                 offer = await self._offers.get()
             peer, sdp = await self._begin(offer)
+            self.session = peer.id
             answer(sdp)
             await self._follow(peer, answer)
         except TimeoutError:
             return "no offer in time"
-        except Full:
-            return CAPACITY
         except _REFUSALS as refused:
             return str(refused)
         finally:
@@ -142,6 +144,12 @@ class Calls:
             self.end(address)
         elif address in self._calls:
             self._calls[address][0].take(subtype, message.object("data"))
+
+    def show(self, event: Event) -> None:
+        """Tell of motion or speech whoever sees it: the caller it comes from, or all who watch the server's source."""
+        for address, (call, _) in self._calls.items():
+            if call.session and not call.over and event.session in ("", call.session):
+                self._tell(address, f"icey:{event.type}", dict(event.data))
 
     def end(self, address: str) -> None:
         """End the call of an address, if there is one, without a word to it; it may call again at once."""

@@ -43,6 +43,7 @@ class Facts:
     turn_watched: bool
     """A TURN server is asked for, or has answered."""
     turn_error: str
+    clock_synchronised: bool
     vision: bool
     speech: bool
     record_dir_error: str
@@ -66,8 +67,8 @@ class Report:
         return all(check.result != "fail" for check in self.checks)
 
 
-def report(facts: Facts) -> Report:
-    """Judge the facts."""
+def report(facts: Facts, *, running: bool = True) -> Report:
+    """Judge the facts; of a process that does not run, nothing that only running shows."""
     lowering = tuple(_turn_warnings(facts))
     checks = [
         _config(facts),
@@ -76,7 +77,8 @@ def report(facts: Facts) -> Report:
         _source(facts),
         _turn(facts),
         _intelligence(facts),
-        *_live(facts),
+        *_lasting(facts),
+        *(_live(facts) if running else []),
     ]
     return Report(tuple(checks), facts.config_warnings + lowering, bool(lowering))
 
@@ -121,8 +123,32 @@ def _intelligence(facts: Facts) -> Check:
     return Check("intelligence", "pass", f"vision={words[facts.vision]}, speech={words[facts.speech]}")
 
 
+def _lasting(facts: Facts) -> list[Check]:
+    """Check what is outside the process and can be lost; these follow the documented ones."""
+    checks = []
+    if facts.mode == "record":
+        checks.append(
+            Check("record_dir", "fail", f"Recordings cannot be written: {facts.record_dir_error}")
+            if facts.record_dir_error
+            else Check("record_dir", "pass", "Recordings can be written")
+        )
+    if facts.turn_watched:
+        checks.append(
+            Check("turn_reachable", "warn", f"The TURN server is of no use: {facts.turn_error}")
+            if facts.turn_error
+            else Check("turn_reachable", "pass", "The TURN server answers and relays")
+        )
+    if facts.turn_enabled and facts.turn_secret:
+        checks.append(
+            Check("clock", "pass", "The system keeps the clock that TURN credentials depend on")
+            if facts.clock_synchronised
+            else Check("clock", "warn", "The system does not synchronise its clock; TURN credentials depend on it")
+        )
+    return checks
+
+
 def _live(facts: Facts) -> list[Check]:
-    """Check what can be lost while running; these follow the documented ones."""
+    """Check what only a running process shows."""
     checks = []
     if facts.mode == "stream" and facts.origin.kind != "none":
         lost = facts.source_error
@@ -137,18 +163,6 @@ def _live(facts: Facts) -> list[Check]:
             Check("source_live", "warn", f"{waiting[:1].upper()}{waiting[1:]}")
             if waiting
             else Check("source_live", "pass", "No viewer waits for a publisher")
-        )
-    if facts.mode == "record":
-        checks.append(
-            Check("record_dir", "fail", f"Recordings cannot be written: {facts.record_dir_error}")
-            if facts.record_dir_error
-            else Check("record_dir", "pass", "Recordings can be written")
-        )
-    if facts.turn_watched:
-        checks.append(
-            Check("turn_reachable", "warn", f"The TURN server is of no use: {facts.turn_error}")
-            if facts.turn_error
-            else Check("turn_reachable", "pass", "The TURN server answers and relays")
         )
     if facts.vision or facts.speech:
         checks.append(_detection(facts))

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 
@@ -11,7 +11,7 @@ from cryptography.hazmat.backends.openssl import backend as openssl
 
 from gen.media.v1 import media_pb2
 from runtime.health import Component, Health
-from services.media import preflight, scrub
+from services.media import clock, preflight, scrub
 from services.media.config_file import ConfigFile
 from services.media.detection.detection import Detection
 from services.media.origin import Origin
@@ -26,7 +26,7 @@ ID_PREFIX = 6
 
 LOCAL_FILE_GONE = "Local media source not found:"
 
-_MODES = {
+MODES = {
     "stream": media_pb2.MODE_STREAM,
     "record": media_pb2.MODE_RECORD,
     "relay": media_pb2.MODE_RELAY,
@@ -60,6 +60,7 @@ class StatusBook:
         self._recordings = activity.recordings
         self._detection = activity.detection
         self._origin = Origin(settings.source)
+        self._known = known(settings, file)
         self._started_at = datetime.now(UTC)
         self._draining = False
         self._on_drain: list[Callable[[], None]] = []
@@ -80,26 +81,11 @@ class StatusBook:
 
     def turn(self) -> media_pb2.Turn:
         """Describe the TURN server as viewers are to use it."""
-        settings = self._settings
-        return media_pb2.Turn(
-            enabled=self.turn_enabled(),
-            host=settings.turn_external_ip or settings.host,
-            port=settings.turn_port,
-            external_ip=settings.turn_external_ip,
-            local_relay=settings.turn_local_relay,
-        )
+        return turn_of(self._settings, enabled=self.turn_enabled())
 
     def readiness(self) -> media_pb2.Preflight:
         """Make the report from what is known now."""
-        report = preflight.report(self._facts())
-        return media_pb2.Preflight(
-            checks=[
-                media_pb2.Check(name=check.name, result=_RESULTS[check.result], detail=check.detail)
-                for check in report.checks
-            ],
-            warnings=report.warnings,
-            degraded=report.degraded,
-        )
+        return preflight_of(preflight.report(self._facts()))
 
     def build(self) -> media_pb2.MediaStatus:
         """Build the whole document."""
@@ -108,20 +94,18 @@ class StatusBook:
             version=version("pulsegate"),
             pid=os.getpid(),
             state=media_pb2.MediaStatus.STATE_DRAINING if self._draining else media_pb2.MediaStatus.STATE_RUNNING,
-            mode=_MODES[settings.mode],
+            mode=MODES[settings.mode],
             peer=media_pb2.Peer(id=settings.peer_id, name=settings.peer_name, type="server"),
             sessions=media_pb2.Sessions(
                 active=counts.active, total=counts.total, peak=counts.peak, failed=counts.failed
             ),
             preflight=self.readiness(),
-            source=media_pb2.Source(value=self._origin.shown, kind=self._origin.kind, remote=self._origin.remote),
+            source=source_of(self._origin),
             loop=settings.loop,
             stream=settings.stream,
             record_dir=scrub.record_dir(settings.record_dir),
             turn=self.turn(),
-            config=media_pb2.ConfigFile(
-                path=scrub.last_component(self._file.path), exists=self._file.found, valid=True
-            ),
+            config=config_of(self._file),
             intelligence=self._intelligence(),
             relay=self._relay(),
             recordings=media_pb2.Recordings(active=self._recordings.active, written=self._recordings.written),
@@ -163,32 +147,19 @@ class StatusBook:
         return message
 
     def _facts(self) -> preflight.Facts:
-        settings = self._settings
         lost = self.source_error()
-        return preflight.Facts(
-            mode=settings.mode,
-            origin=self._origin,
+        return replace(
+            self._known,
             source_error=lost,
             source_missing=lost.startswith(LOCAL_FILE_GONE),
-            config_path=self._file.path,
-            config_found=self._file.found,
-            config_error="",
-            config_warnings=self._file.warnings,
-            openssl=openssl.openssl_version_text().removeprefix("OpenSSL "),
-            libavformat=".".join(str(part) for part in av.library_versions["libavformat"])
-            + f" ({av.ffmpeg_version_info})",
-            host=settings.host,
             turn_enabled=self.turn_enabled(),
-            turn_external_ip=settings.turn_external_ip,
-            turn_secret=bool(settings.turn_secret.get_secret_value()),
             turn_watched=any(component.name == TURN for component in self._health.report()),
             turn_error=self._reason(TURN),
-            vision=settings.vision_enabled,
-            speech=settings.speech_enabled,
             record_dir_error=self._reason(RECORD_DIR),
             speech_rule=self._detection.rule,
             speech_fallback=self._detection.fallback,
             streams_passed_over=self._detection.passed_over,
+            clock_synchronised=clock.synchronised(),
         )
 
     def _reason(self, name: str) -> str:
@@ -197,6 +168,69 @@ class StatusBook:
             if component.name == name and not component.serving:
                 return component.last_error
         return ""
+
+
+def known(settings: MediaSettings, file: ConfigFile) -> preflight.Facts:
+    """Tell what is known before anything runs, as if nothing else were amiss."""
+    return preflight.Facts(
+        mode=settings.mode,
+        origin=Origin(settings.source),
+        source_error="",
+        source_missing=False,
+        config_path=file.path,
+        config_found=file.found,
+        config_error=file.error,
+        config_warnings=file.warnings,
+        openssl=openssl.openssl_version_text().removeprefix("OpenSSL "),
+        libavformat=".".join(str(part) for part in av.library_versions["libavformat"]) + f" ({av.ffmpeg_version_info})",
+        host=settings.host,
+        turn_enabled=settings.turn == "true",
+        turn_external_ip=settings.turn_external_ip,
+        turn_secret=bool(settings.turn_secret.get_secret_value()),
+        turn_watched=False,
+        turn_error="",
+        clock_synchronised=True,
+        vision=settings.vision_enabled,
+        speech=settings.speech_enabled,
+        record_dir_error="",
+        speech_rule="",
+        speech_fallback="",
+        streams_passed_over=0,
+    )
+
+
+def preflight_of(report: preflight.Report) -> media_pb2.Preflight:
+    """Write a report down as a message."""
+    return media_pb2.Preflight(
+        checks=[
+            media_pb2.Check(name=check.name, result=_RESULTS[check.result], detail=check.detail)
+            for check in report.checks
+        ],
+        warnings=report.warnings,
+        degraded=report.degraded,
+    )
+
+
+def source_of(origin: Origin) -> media_pb2.Source:
+    """Describe the source as it may be shown."""
+    return media_pb2.Source(value=origin.shown, kind=origin.kind, remote=origin.remote)
+
+
+def turn_of(settings: MediaSettings, *, enabled: bool) -> media_pb2.Turn:
+    """Describe the TURN server as viewers are to use it."""
+    return media_pb2.Turn(
+        enabled=enabled,
+        host=settings.turn_external_ip or settings.host,
+        port=settings.turn_port,
+        external_ip=settings.turn_external_ip,
+        local_relay=settings.turn_local_relay,
+    )
+
+
+def config_of(file: ConfigFile) -> media_pb2.ConfigFile:
+    """Describe the configuration file as it may be shown."""
+    path = scrub.last_component(file.path)
+    return media_pb2.ConfigFile(path=path, exists=file.found, valid=not file.error, error=scrub.reason(file.error))
 
 
 def _component(component: Component) -> media_pb2.ComponentHealth:

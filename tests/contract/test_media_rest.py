@@ -24,7 +24,7 @@ PASS, WARN, FAIL = pb.Check.RESULT_PASS, pb.Check.RESULT_WARN, pb.Check.RESULT_F
 TOLD = ("config", "openssl", "ffmpeg", "source", "turn", "intelligence", "source_live", "media_worker")
 DOCUMENTED_ORDER = [
     "config", "openssl", "ffmpeg", "web_root", "ports", "source", "tls", "turn", "intelligence",
-    "source_live", "media_worker",
+    "source_live", "media_worker", "signalling",
 ]  # fmt: skip
 OFFER = b"v=0\r\n"
 FRAGMENT = b"a=ice-ufrag:abcd\r\na=ice-pwd:x\r\n"
@@ -60,6 +60,7 @@ class Process:
     stub = type("Stub", (), {name: name for name in ("GetConfig", "Publish", "View", "AddCandidates", "Close")})
 
     def __init__(self):
+        self.sockets = 0
         self.replicas = [self.replica(document())]
         self.asked = []
         self.error = None

@@ -1,5 +1,6 @@
 """icey-server, as its documentation and the clients it has fix it."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,19 +28,11 @@ def create_blueprint(backend: Backend[Any], settings: GatewaySettings) -> Bluepr
     """Make the documented routes, WHIP and WHEP, and the page."""
     media = Blueprint("media", __name__)
     token = settings.media_token.get_secret_value().encode()
-    root = Path(settings.media_web_root).absolute() if settings.media_web_root else BUNDLED_PAGE
-
-    files = settings.tls("media")
+    root = _root(settings)
 
     def listener() -> Listener:
-        host, port = settings.listener("media")
-        return Listener(
-            host,
-            port or int(request.environ["SERVER_PORT"]),
-            settings.media_web_root or str(BUNDLED_PAGE),
-            has_page=(root / "index.html").is_file(),
-            certificate=str(files.certificate) if files else "",
-        )
+        here = listener_of(settings)
+        return replace(here, port=here.port or int(request.environ["SERVER_PORT"]), sockets=backend.sockets)
 
     access.guard(media, token)
     reports.add_routes(media, backend, listener)
@@ -60,6 +53,23 @@ def create_blueprint(backend: Backend[Any], settings: GatewaySettings) -> Bluepr
         return response
 
     return media
+
+
+def listener_of(settings: GatewaySettings) -> Listener:
+    """Describe the listener as the settings have it."""
+    host, port = settings.listener("media")
+    files = settings.tls("media")
+    return Listener(
+        host,
+        port,
+        settings.media_web_root or str(BUNDLED_PAGE),
+        has_page=(_root(settings) / "index.html").is_file(),
+        certificate=str(files.certificate) if files else "",
+    )
+
+
+def _root(settings: GatewaySettings) -> Path:
+    return Path(settings.media_web_root).absolute() if settings.media_web_root else BUNDLED_PAGE
 
 
 def facts(status: messages.MediaStatus) -> dict[str, str]:

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 PRODUCT, SERVICE = "icey", "icey-server"
+MOST_SOCKETS = 1024
 
 _MODES = ("unknown", "stream", "record", "relay")
 _STATES = ("unknown", "starting", "running", "draining")
@@ -27,6 +28,8 @@ class Listener:
     web_root: str
     has_page: bool
     certificate: str = ""
+    sockets: int | None = None
+    """WebSockets that are carried now; None while nothing runs."""
 
     @property
     def document(self) -> Json:
@@ -73,6 +76,12 @@ def ready(statuses: Sequence[Message], serving: bool, listener: Listener, now: f
         "web": {"root": _last(listener.web_root)},
         "config": _config_file(status),
     }
+
+
+def doctor(status: Message, listener: Listener, version: str) -> Json:
+    """Make the preflight report of a process that does not run, without what only running shows."""
+    report = ready([status], serving=True, listener=listener, now=0.0, version=version)
+    return {name: value for name, value in report.items() if name not in {"uptimeSec", "runtime"}}
 
 
 def status(statuses: Sequence[Message], serving: bool, listener: Listener, now: float, version: str) -> Json:
@@ -205,7 +214,16 @@ def _checks(status: Message, serving: bool, listener: Listener) -> list[Check]:
     if not serving and all(check["result"] != "fail" for check in checks):
         worker = _check("media_worker", "fail", f"The media process takes no calls: it is {_STATES[status.state]}")
         checks = [worker if check["name"] == "media_worker" else check for check in checks]
-    return checks
+    return checks + _signalling(listener)
+
+
+def _signalling(listener: Listener) -> list[Check]:
+    if listener.sockets is None:
+        return []
+    place = f"{listener.sockets} of {MOST_SOCKETS} sockets on port {listener.port}"
+    if listener.sockets < MOST_SOCKETS:
+        return [_check("signalling", "pass", f"Symple signalling takes clients: {place}")]
+    return [_check("signalling", "warn", f"Symple signalling is at capacity: {place}")]
 
 
 def _web_root(listener: Listener) -> Check:

@@ -15,12 +15,12 @@ from gateway.bridge import Receive, Scope, Send
 from gateway.errors import BackendError
 from gateway.facades.media import origins, placement
 from gateway.facades.media.access import signalling
+from gateway.facades.media.payloads import MOST_SOCKETS
 from gateway.peer import is_trusted, peer
 from gateway.settings import GatewaySettings
 from gateway.websocket import TOO_LARGE
 from gen.media.v1 import media_pb2 as messages
 
-MOST_SOCKETS = 1024
 PATIENCE_SECONDS = 15.0  # a client whose second connection fails never tries a third: let it wait for a restart
 
 NORMAL, GOING_AWAY, TRY_AGAIN_LATER = 1000, 1001, 1013
@@ -94,10 +94,12 @@ class Signalling:
         if task is None or self._ending:
             raise asyncio.CancelledError
         self._carrying.add(task)
+        self._backend.sockets += 1
         try:
             yield
         finally:
             self._carrying.discard(task)
+            self._backend.sockets -= 1
 
     async def _carry(self, opening: messages.SignalRequest.Open, receive: Receive, send: Send) -> None:
         try:

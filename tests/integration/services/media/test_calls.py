@@ -9,6 +9,7 @@ from aiortc import RTCSessionDescription
 
 from gen.media.v1 import media_pb2
 from services.media.calls import Candidate, candidate_of
+from services.media.events import Event
 
 SERVER = "icey|server"
 
@@ -297,3 +298,33 @@ async def test_a_call_whose_connection_is_gone_does_not_make_the_next_one_busy(s
         await until(lambda: all(call.over for call, _ in server.parts.calls._calls.values()))
         await caller.call("call:init")
         assert (await caller.hear("call:accept", "call:reject"))["subtype"] == "call:accept"
+
+
+async def test_what_is_detected_is_told_to_who_sees_it_and_to_nobody_else(serving, player, until):
+    async with serving() as server:
+        caller, idle, viewer = await enter(server), await enter(server), player(server)
+        await caller.play(viewer)
+        await until(lambda: server.sessions().active == 1)
+        (peer,) = server.parts.peers.listed()
+        server.parts.events.tell(Event("vision", {"of": "somebody else"}, session="another"))
+        server.parts.events.tell(Event("speech", {"of": "this call"}, session=peer.id))
+        server.parts.events.tell(Event("vision", {"of": "the source"}))
+        for subtype, of in (("icey:speech", "this call"), ("icey:vision", "the source")):
+            told = await caller.hear("icey:vision", "icey:speech")
+            assert told == {
+                "type": "message",
+                "from": SERVER,
+                "to": caller.address,
+                "subtype": subtype,
+                "data": {"of": of},
+            }
+        await idle.call("call:init")
+        assert (await idle.hear("call:accept", "icey:vision", "icey:speech"))["subtype"] == "call:accept"
+
+
+async def test_motion_in_the_source_is_told_to_a_viewer(serving, player):
+    async with serving(vision_enabled=True, motion_threshold=0.0001) as server:
+        caller = await enter(server)
+        await caller.play(player(server))
+        told = await caller.hear("icey:vision")
+        assert (told["data"]["schema"], told["data"]["frame"]["streamId"]) == ("vision.event.v1", "stream/live")

@@ -22,6 +22,7 @@ FACTS = Facts(
     turn_secret=True,
     turn_watched=False,
     turn_error="",
+    clock_synchronised=True,
     vision=False,
     speech=False,
     record_dir_error="",
@@ -51,7 +52,17 @@ def test_everything_in_order_is_ready_without_a_warning():
 
 def test_checks_come_in_documented_order():
     names = [one.name for one in report(FACTS).checks]
-    assert names == ["config", "openssl", "ffmpeg", "source", "turn", "intelligence", "source_live", "media_worker"]
+    assert names == [
+        "config",
+        "openssl",
+        "ffmpeg",
+        "source",
+        "turn",
+        "intelligence",
+        "clock",
+        "source_live",
+        "media_worker",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -75,6 +86,13 @@ def test_checks_come_in_documented_order():
         ("turn", {"turn_enabled": False}, "warn", "TURN relay disabled"),
         ("turn", {"host": "0.0.0.0"}, "warn", "TURN is enabled without externalIp while binding to a wildcard host"),
         ("turn", {"host": "0.0.0.0", "turn_external_ip": "203.0.113.9"}, "pass", "TURN relay is enabled"),
+        ("clock", {}, "pass", "The system keeps the clock that TURN credentials depend on"),
+        (
+            "clock",
+            {"clock_synchronised": False},
+            "warn",
+            "The system does not synchronise its clock; TURN credentials depend on it",
+        ),
         ("turn_reachable", {"turn_watched": True}, "pass", "The TURN server answers and relays"),
         ("turn_reachable", {"turn_watched": True, "turn_error": "x"}, "warn", "The TURN server is of no use: x"),
         ("intelligence", {"vision": True}, "pass", "vision=on, speech=off"),
@@ -120,3 +138,13 @@ def test_configuration_warnings_come_first_and_do_not_lower_the_status():
 
 def test_one_failed_check_makes_it_not_ready():
     assert not report(replace(FACTS, source_missing=True)).ready
+
+
+@pytest.mark.parametrize("changes", [{"turn_secret": False}, {"turn_enabled": False}])
+def test_the_clock_only_matters_where_credentials_expire(changes):
+    assert "clock" not in {one.name for one in report(replace(FACTS, **changes)).checks}
+
+
+def test_of_a_process_that_does_not_run_nothing_is_said_that_only_running_shows():
+    names = [one.name for one in report(replace(FACTS, speech=True), running=False).checks]
+    assert names == ["config", "openssl", "ffmpeg", "source", "turn", "intelligence", "clock"]
