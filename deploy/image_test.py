@@ -37,6 +37,8 @@ ASKED = [
     (["http://localhost:3456/status"], '"running"'),
     (["http://localhost:4500/api/ready"], '"checks":'),
     (["http://localhost:5000/api/status"], '"connected":true'),
+    (["http://localhost:8080/api/services?service=media.v1.MediaService"], '"SERVING"'),
+    (["http://localhost:8080/api/services?service=llmproxy.usage"], '"SERVING"'),
     ([*JSON, LENGTH, "http://localhost:5000/api/convert"], "3.1"),
     ([*JSON, MESSAGE, "http://localhost:3456/v1/messages"], '"output_tokens":'),
 ]

@@ -29,9 +29,10 @@ from gateway.settings import GatewaySettings
 from gateway.snapshots import Snapshots
 from gateway.traced import Traced
 from gateway.usage import Usage
-from runtime import traces
+from runtime import expiry, traces
 from runtime.server import stop_signal
 from runtime.settings import load
+from runtime.tls import CertificateFiles
 
 # Between two events to an operator's page: it notices a gateway that went silent, and a flapping backend costs little.
 LONGEST_SILENCE_SECONDS, SHORTEST_SILENCE_SECONDS = 2.0, 0.2
@@ -84,7 +85,9 @@ async def run(settings: GatewaySettings) -> None:
         snapshots = Snapshots(lambda: monitor.version)
         usage = Usage(settings.limits, settings.trusted_proxies)
         metrics = Metrics(prometheus_client.REGISTRY)
-        prometheus_client.REGISTRY.register(Backends(monitor, snapshots, usage))
+        _export(
+            Backends(monitor, snapshots, usage), {name: files for name, (files, _) in certificates.items()}, settings
+        )
         resources.callback(asyncio.create_task(metrics.watch_loop()).cancel)
         pages = operator.create_blueprint(
             Overview(
@@ -118,6 +121,12 @@ async def run(settings: GatewaySettings) -> None:
         listeners.should_exit = True
         await serving
     log.info("stopped")
+
+
+def _export(backends: Backends, certificates: Mapping[str, CertificateFiles], settings: GatewaySettings) -> None:
+    """Tell Prometheus of the backends, and when the certificates of the listeners and of gRPC end."""
+    prometheus_client.REGISTRY.register(backends)
+    expiry.export({**certificates, **({"grpc": settings.certificates} if settings.certificates else {})})
 
 
 def _site(facade: Facade, app: Flask, settings: GatewaySettings, sockets: Sockets | None) -> Site:

@@ -13,7 +13,7 @@ import prometheus_client
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from runtime import traced_rpc, traces
+from runtime import expiry, traced_rpc, traces
 from runtime.health import Health, HealthServicer
 from runtime.requests import RequestIdInterceptor
 from runtime.settings import BackendSettings
@@ -61,6 +61,7 @@ async def serve(
     services = [register(server), health_pb2.DESCRIPTOR.services_by_name["Health"].full_name]
     health_pb2_grpc.add_HealthServicer_to_server(HealthServicer(health), server)
     reflection.enable_server_reflection([*services, reflection.SERVICE_NAME], server)
+    expiry.export({"grpc": settings.certificates} if settings.certificates else {})
     _export_metrics(settings.metrics_address, health)
     await health.start()
     port = _bind(server, settings.address, settings.certificates)

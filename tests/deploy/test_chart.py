@@ -433,6 +433,17 @@ def test_each_pod_of_the_llm_proxy_has_a_place_for_its_usage(render):
     assert kept.deployment("llmproxy")["spec"]["strategy"] == {"type": "Recreate"}
 
 
+def test_recordings_stay_below_the_limit_beyond_which_the_pod_is_evicted(render):
+    quota = "PULSEGATE_MEDIA_RECORD_QUOTA_BYTES"
+    (volume,) = [one for one in pod(render(), "media")["volumes"] if one["name"] == "storage"]
+    limit = int(volume["emptyDir"]["sizeLimit"].removesuffix("Gi")) << 30
+    folders = 3  # of recordings, snapshots and clips, each within the quota
+    assert 0 < folders * int(render().variables("media")[quota]) < 0.9 * limit
+    own = {"backends": {"media": {"env": {quota: "7"}}}}
+    assert render(own).variables("media")[quota] == "7"
+    assert quota not in render({}, CI["recordings"]).variables("media")  # a claim is a disk with an end of its own
+
+
 def test_pods_that_share_a_folder_are_replaced_one_by_one(render):
     rendered = render({}, CI["several-media"])
     assert rendered.deployment("media")["spec"]["strategy"]["type"] == "RollingUpdate"
@@ -516,6 +527,24 @@ def test_what_is_scraped_carries_the_labels_the_alerts_go_by(render):
     for endpoint in monitor["spec"]["endpoints"]:
         assert {"targetLabel": "job", "replacement": "pulsegate"} in endpoint["relabelings"]
     assert rendered.one("ConfigMap", "pg-pulsegate-dashboard")["metadata"]["labels"]["grafana_dashboard"] == "1"
+
+
+def test_every_process_sends_its_spans_to_a_collector_that_its_policy_lets_it_reach(render):
+    rendered = render({}, CI["tracing"])
+    to = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "tracing"}}}]
+    for process in PROCESSES:
+        told = rendered.variables(process)
+        assert told["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://collector.tracing:4318"
+        assert told["OTEL_TRACES_SAMPLER_ARG"] == "0.1"
+        egress = rendered.one("NetworkPolicy", f"pg-pulsegate-{process}")["spec"]["egress"]
+        assert {"ports": [{"protocol": "TCP", "port": 4318}], "to": to} in egress
+        assert not [name for name in render().variables(process) if name.startswith("OTEL_")]
+
+
+@pytest.mark.parametrize(("endpoint", "port"), [("https://traces.example", 443), ("http://traces.example/otlp", 80)])
+def test_the_port_of_a_collector_is_that_of_its_scheme_unless_said(render, endpoint, port):
+    egress = render({"tracing": {"endpoint": endpoint}}).one("NetworkPolicy", "pg-pulsegate-media")["spec"]["egress"]
+    assert [{"protocol": "TCP", "port": port}] in [rule["ports"] for rule in egress]
 
 
 def test_extra_manifests_are_rendered_as_maps_and_as_text(render):

@@ -30,6 +30,7 @@ REFUSED_BY_SCHEMA = {
     "a backend called gateway": ({"backends": {"gateway": {"service": "a.v1.A", "grpcPort": 1}}}, "gateway"),
     "a variable that is none": ({"gateway": {"env": {"A-B": "1"}}}, "A-B"),
     "negative seconds": ({"defaults": {"shutdown": {"drainSeconds": -1}}}, "drainSeconds"),
+    "a collector without a scheme": ({"tracing": {"endpoint": "collector:4318"}}, "endpoint"),
     "replicas as text": ({"gateway": {"replicas": "2"}}, "replicas"),
 }
 

@@ -2,6 +2,14 @@
 {{- define "pulsegate.variables" -}}
 {{- $v := .process.values }}
 {{- $prefix := printf "PULSEGATE_%s" (upper .process.name | replace "-" "_") }}
+{{- with .process.root.Values.tracing }}
+{{- if .endpoint }}
+{{- $_ := set $.into "OTEL_EXPORTER_OTLP_ENDPOINT" .endpoint }}
+{{- $_ := set $.into "OTEL_RESOURCE_ATTRIBUTES" (printf "service.namespace=%s,k8s.namespace.name=%s" $.process.root.Release.Name $.process.root.Release.Namespace) }}
+{{- $_ := set $.into "OTEL_TRACES_SAMPLER" "parentbased_traceidratio" }}
+{{- $_ := set $.into "OTEL_TRACES_SAMPLER_ARG" (toString .ratio) }}
+{{- end }}
+{{- end }}
 {{- range $name, $value := $v.env }}{{ $_ := set $.into $name (toString $value) }}{{ end }}
 {{- $_ := set .into (printf "%s_LOG_LEVEL" $prefix) $v.logLevel }}
 {{- $_ := set .into (printf "%s_DRAIN_SECONDS" $prefix) (toString $v.shutdown.drainSeconds) }}
@@ -27,7 +35,12 @@
 {{- else }}
 {{- $_ := set .into (printf "%s_ADDRESS" $prefix) (printf "0.0.0.0:%v" $v.grpcPort) }}
 {{- $_ := set .into (printf "%s_METRICS_ADDRESS" $prefix) ($v.metricsPort | empty | ternary "" (printf "0.0.0.0:%v" $v.metricsPort)) }}
-{{- with $v.storage }}{{ $_ := set $.into .variable .path }}{{ end }}
+{{- with $v.storage }}
+{{- $_ := set $.into .variable .path }}
+{{- if not .claim.enabled }}
+{{- range $name, $value := .ephemeralVariables }}{{ if not (hasKey $v.env $name) }}{{ $_ := set $.into $name (toString $value) }}{{ end }}{{ end }}
+{{- end }}
+{{- end }}
 {{- if include "pulsegate.documentSecret" .process }}{{ $_ := set .into $v.document.variable "/etc/pulsegate-document/config.json" }}{{ end }}
 {{- with $v.turn }}
 {{- $_ := set $.into (printf "%s_TURN" $prefix) (.enabled | ternary "auto" "false") }}
