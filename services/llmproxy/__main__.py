@@ -23,6 +23,7 @@ from services.llmproxy.catalog import Catalog
 from services.llmproxy.configuration import Configuration, ConfigurationError
 from services.llmproxy.embedded import EngineSettings, bundled_model
 from services.llmproxy.ledger import Ledger
+from services.llmproxy.outbound import proxies_of
 from services.llmproxy.registry import Registry
 from services.llmproxy.servicer import SERVICE, LlmProxyServicer
 from services.llmproxy.settings import LlmProxySettings
@@ -36,14 +37,17 @@ async def run(settings: LlmProxySettings, environment: Mapping[str, str]) -> Non
     """Wire the parts and serve until told to stop."""
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(
-            aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), trust_env=not settings.proxy_url)
+            # Not trust_env: for every request it would read ~/.netrc, in a thread, and might send what it finds there.
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
         )
         health = Health(SERVICE)
         try:
             registry = Registry(
                 Store(settings.ccproxy_config),
                 read_dotenv(environment),
-                lambda configuration: Catalog(configuration, resources(settings, session), health),
+                lambda configuration: Catalog(
+                    configuration, resources(settings, session, proxies_of(environment)), health
+                ),
                 health,
                 prometheus_client.REGISTRY,
             )
@@ -87,7 +91,7 @@ def as_configured(settings: LlmProxySettings, configuration: Configuration) -> L
     return settings.model_copy(update={name: told[name] for name in told.keys() - settings.model_fields_set})
 
 
-def resources(settings: LlmProxySettings, session: aiohttp.ClientSession) -> Resources:
+def resources(settings: LlmProxySettings, session: aiohttp.ClientSession, proxies: Mapping[str, str]) -> Resources:
     """Read what providers are made with out of the settings."""
     return Resources(
         session=session,
@@ -101,6 +105,7 @@ def resources(settings: LlmProxySettings, session: aiohttp.ClientSession) -> Res
         ),
         queue_limit=settings.local_queue,
         proxy_url=settings.proxy_url,
+        proxies=proxies,
         retries=settings.retries,
         adaptive_thinks=settings.adaptive_thinks,
     )

@@ -64,6 +64,8 @@ class Resources:
     engine: EngineSettings
     queue_limit: int
     proxy_url: str = ""
+    proxies: Mapping[str, str] = field(default_factory=dict)
+    """What the environment says of proxies, for providers that are told of none."""
     retries: int = 1
     adaptive_thinks: bool = False
 

@@ -14,6 +14,7 @@ from services.llmproxy.condition import Condition
 from services.llmproxy.configuration import Configuration, ProviderConfiguration
 from services.llmproxy.keyring import Keyring
 from services.llmproxy.messages import AnswerError, Request
+from services.llmproxy.outbound import proxy_of
 from services.llmproxy.providers import PROVIDERS
 from services.llmproxy.resilience import Breaker, Patience
 from services.llmproxy.tokens import estimate
@@ -154,6 +155,8 @@ class Catalog:
                 observer()
 
         condition = Condition(told)
+        proxy_url = resources.proxy_url or proxy_of(configured.api_base_url, resources.proxies)
+        resources = replace(resources, proxy_url=proxy_url)
         provider = PROVIDERS[configured.message_format](configured, resources, condition)
         self._health.set(name, serving=condition.serving, error=condition.reason, required=False)
         keyring = Keyring.of((key.get_secret_value(), weight) for key, weight in configured.keys)

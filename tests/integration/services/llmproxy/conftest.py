@@ -181,6 +181,7 @@ async def running(
     environment=None,
     retries=0,
     requests_per_minute=0,
+    proxies=None,
     usage_folder=None,
     budgets=None,
 ):
@@ -192,6 +193,7 @@ async def running(
             engine or EngineSettings(None),
             queue_limit=queue_limit,
             retries=retries,
+            proxies=proxies or {},
         )
         if path:
 
