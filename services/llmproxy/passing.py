@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import orjson
 
 from services.llmproxy.answers import Piece
-from services.llmproxy.messages import AnswerError, error_event
+from services.llmproxy.messages import AnswerError, error_event, refused
 from services.llmproxy.sse import Event
 
 BROKEN = "The provider's events are broken"
@@ -22,19 +22,22 @@ class Passing:
         self.ended = False
 
     def take(self, events: Iterable[Event]) -> list[Piece]:
-        """Return what is told for the events of one chunk; what cannot be read ends the answer."""
+        """Return what is told for the events of one chunk; what cannot be read ends the answer.
+
+        Raises ``AnswerError`` for that when nothing was said before.
+        """
         pieces: list[Piece] = []
-        for event in events:
-            try:
-                pieces.append(self._piece(event))
-            except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
-                failure = AnswerError(502, BROKEN, code="provider_error")
-                last = self.torn(failure)
-                if not last:
-                    raise failure from None
-                pieces += last
-            if self.ended:
-                break
+        try:
+            for event in events:
+                with refused(502, BROKEN):
+                    pieces.append(self._piece(event))
+                if self.ended:
+                    break
+        except AnswerError as failure:  # of an event, or of the framing around it
+            last = self.torn(failure)
+            if not last:
+                raise
+            pieces += last
         return pieces
 
     def torn(self, error: AnswerError) -> list[Piece]:

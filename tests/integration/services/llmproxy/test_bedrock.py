@@ -211,11 +211,14 @@ async def test_an_exception_before_the_first_event_has_its_status(proxy, upstrea
     ],
     ids=["exception", "error", "wrong checksum", "cut frame", "no end"],
 )
+@pytest.mark.parametrize("at_once", [False, True])
 @pytest.mark.parametrize("model", [CLAUDE, NOVA])
-async def test_what_breaks_in_mid_stream_is_the_last_event(proxy, upstream, frame, model, last, said):
+async def test_what_breaks_in_mid_stream_is_the_last_event(proxy, upstream, frame, model, at_once, last, said):
     begun = {CLAUDE: claude_events(frame, *CLAUDES[:3]), NOVA: converse_events(frame, *NOVAS[:2])}[model]
-    upstream.stream(*begun, last(frame), content_type=EVENT_STREAM)
+    chunks = [*begun, last(frame)]
+    upstream.stream(*([b"".join(chunks)] if at_once else chunks), content_type=EVENT_STREAM)
     answers = await proxy.answers(body(model, stream=True))
+    assert [answer.event for answer in answers][:3] == ["message_start", "content_block_start", "content_block_delta"]
     assert [answer.event for answer in answers][-2:] == ["content_block_stop", "error"]
     assert said in json.loads(answers[-1].data)["error"]["message"]
 
