@@ -12,6 +12,8 @@ usage: pulsegate PROCESS [--flag VALUE ...]   run the gateway or one backend; --
        pulsegate status [--json]               tell what serves, since when, and why not
        pulsegate watch                         the same, live
        pulsegate doctor                        tell what every process would be told here, and what is wrong
+       pulsegate code [ARGUMENT ...]           run Claude Code against the LLM proxy, started if it is not there
+       pulsegate env                           print what points Claude Code at it: eval "$(pulsegate env)"
        pulsegate healthcheck -addr HOST:PORT   ask a gRPC server for its health once; -h lists the flags
 """
 COMMANDS = {
@@ -19,6 +21,8 @@ COMMANDS = {
     "status": "commands.status",
     "watch": "commands.watch",
     "doctor": "commands.doctor",
+    "code": "commands.code",
+    "env": "commands.env",
     "healthcheck": "runtime.healthcheck",
 }
 
