@@ -4,8 +4,9 @@ import asyncio
 
 import av
 import pytest
+from playwright.async_api import expect
 
-from tests.e2e.chromium import PUBLISH, browser, opened
+from tests.e2e.chromium import PATIENCE_MS, PUBLISH, browser, opened
 from tests.e2e.system import START_SECONDS, wait_for
 
 PLAY = """async (url) => {
@@ -62,6 +63,20 @@ async def until(condition, seconds, what):
     await asyncio.to_thread(wait_for, condition, seconds, what)
 
 
+async def see_it_on_the_page(context, system):
+    page = await context.new_page()
+    await page.goto(system.url("media", "/"))
+    files = page.locator("#recordings li")
+    await expect(files).to_have_count(2, timeout=PATIENCE_MS)
+    await expect(page.locator("#watch")).to_be_disabled()
+    await expect(page.locator("#recording")).to_be_hidden()
+    await files.filter(has_text="again-").get_by_role("link").click()
+    async with asyncio.timeout(PATIENCE_MS / 1000):
+        while await page.locator("#player").evaluate("(video) => video.currentTime") < 0.2:
+            await asyncio.sleep(0.1)
+    await page.close()
+
+
 async def test_a_browsers_camera_is_recorded_through_a_kill_and_to_a_proper_end(recording):
     folder = recording.folder / "recordings"
     async with browser() as context:
@@ -95,6 +110,7 @@ async def test_a_browsers_camera_is_recorded_through_a_kill_and_to_a_proper_end(
         assert played["width"] == 640
         assert played["seconds"] > 1
         assert played["frames"] > 10
+        await see_it_on_the_page(context, recording)
 
         assert (await page.evaluate(PUBLISH, "/whip/last"))["status"] == 201
         await until(lambda: counts(recording)["active"] == 1, 10, "the third recording")

@@ -196,6 +196,69 @@ function uptime(seconds) {
   return `up ${Math.floor(seconds / size)} ${unit}${rest ? ` ${rest} ${next[1]}` : ""}`;
 }
 
+// Links are plain, so they carry the token where there is one.
+function fileUrl(url) {
+  return token ? `${url}?token=${encodeURIComponent(token)}` : url;
+}
+
+function size(bytes) {
+  return bytes >= 1e6 ? `${(bytes / 1e6).toFixed(1)} MB` : `${Math.ceil(bytes / 1e3)} kB`;
+}
+
+function fileRow(file) {
+  const row = document.createElement("li");
+  const link = document.createElement("a");
+  link.href = fileUrl(file.url);
+  link.textContent = file.name;
+  link.onclick = (event) => {
+    if (!file.name.endsWith(".mp4")) return;
+    event.preventDefault();
+    byId("player").hidden = false;
+    byId("player").src = link.href;
+    byId("player").play().catch(() => {});
+  };
+  const facts = document.createElement("small");
+  facts.className = "quiet";
+  const when = new Date(file.modifiedAt).toLocaleString();
+  facts.textContent = file.active ? `${size(file.sizeBytes)} · being recorded` : `${size(file.sizeBytes)} · ${when}`;
+  row.append(link, facts);
+  return row;
+}
+
+let listed = "";
+
+async function refreshFiles() {
+  const answer = await ask("api/artifacts");
+  if (!answer.ok) return;
+  const { artifacts } = await answer.json();
+  byId("recordings-panel").hidden = artifacts.length === 0;
+  const now = JSON.stringify(artifacts);
+  if (now === listed) return;
+  listed = now;
+  list("recordings", artifacts.map(fileRow));
+}
+
+function showDetection({ vision, speech }) {
+  byId("detection-panel").hidden = !(vision.enabled || speech.enabled);
+  byId("sampled").textContent = vision.enabled ? `${vision.sampledFps ?? 0}/s` : "off";
+  byId("motion").textContent = vision.detectorEmitted ?? 0;
+  byId("speech").textContent = speech.enabled ? (speech.vadActive ? "now" : speech.detectorEmitted ?? 0) : "off";
+  byId("queue-dropped").textContent = (vision.queueDropped ?? 0) + (speech.queueDropped ?? 0);
+  byId("snapshots").textContent = vision.snapshots ?? 0;
+  byId("clips").textContent = vision.clips ?? 0;
+  byId("snapshot-link").hidden = !vision.lastSnapshotUrl;
+  if (!vision.lastSnapshotUrl) return;
+  const url = fileUrl(vision.lastSnapshotUrl.slice(1));
+  if (byId("snapshot").getAttribute("src") === url) return;
+  byId("snapshot").src = url;
+  byId("snapshot-link").href = url;
+}
+
+function showMode(mode) {
+  watch.disabled = mode === "record";
+  if (mode === "record" && !wanted) notice.textContent = "This server records what is published to it.";
+}
+
 function tell(verdict, className = verdict) {
   byId("verdict").textContent = verdict;
   byId("verdict").className = `pill ${className}`;
@@ -215,6 +278,11 @@ async function refresh() {
     graph(status.sessions.active);
     list("checks", status.checks.map(checkRow));
     list("warnings", status.warnings.map(warningRow));
+    byId("recording").hidden = !status.recordings.active;
+    byId("recording").textContent = `${status.recordings.active} running`;
+    showMode(status.mode);
+    showDetection(status.intelligenceDetail);
+    await refreshFiles();
   } catch {
     tell("unreachable", "error");
   }
