@@ -87,7 +87,7 @@ async def run(settings: MediaSettings, file: ConfigFile) -> None:
         logging.getLogger(library).setLevel(logging.WARNING)  # they tell every candidate pair at INFO
     async with AsyncExitStack() as stack:
         parts = await assemble(settings, stack, file)
-        metrics.export(parts.peers, parts.streams)
+        metrics.export(Activity(parts.peers, parts.streams, parts.recordings, parts.detection))
         await serve(settings, parts.health, parts.register, on_drain=parts.drain, on_stop=parts.stop)
 
 

@@ -105,8 +105,8 @@ class Look:
         detectors = [make(settings) for make in DETECTORS.values()]
         self.vision = Vision(settings.vision, detectors, self._watched.want_key, self._on_sighting, self._keep)
 
-    def _keep(self, frame: av.VideoFrame, pts_usec: int) -> str:
-        return self._snapshots.keep(frame, pts_usec) if self._snapshots else ""
+    def _keep(self, frame: av.VideoFrame, pts_usec: int, at_usec: int) -> str:
+        return self._snapshots.keep(frame, pts_usec, at_usec) if self._snapshots else ""
 
     def _on_sighting(self, seen: Seen) -> None:
         clip = self._clips.event() if self._clips else ""

@@ -21,11 +21,15 @@ class Snapshots:
         self._last = ""
         self._last_usec: int | None = None
 
-    def keep(self, frame: av.VideoFrame, pts_usec: int) -> str:
-        """Write a picture, and tell the name of its file; without room there is none, and the name is empty."""
+    def keep(self, frame: av.VideoFrame, pts_usec: int, at_usec: int) -> str:
+        """Write a picture, and tell the name of its file; without room there is none, and the name is empty.
+
+        ``at_usec`` is when it came by the wall clock: a stream's own clock begins anew with each process, and a name
+        must not come twice.
+        """
         if self._last_usec is not None and 0 <= pts_usec - self._last_usec < self._min_interval_usec:
             return self._last
-        name = f"{self._label}-{pts_usec}.png"
+        name = f"{self._label}-{at_usec}.png"
         try:
             self._folder.make()
             self._folder.check()

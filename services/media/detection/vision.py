@@ -70,7 +70,8 @@ class Seen:
 class Vision(Branch):
     """Decodes every picture, since each needs those before it, and shows every nth one to the detectors.
 
-    ``keep_picture`` is called on the thread with the picture of a sighting, and tells the name of its snapshot.
+    ``keep_picture`` is called on the thread with the picture of a sighting, its place on the stream's clock and when
+    it came, and tells the name of its snapshot.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class Vision(Branch):
         detectors: Sequence[Detector],
         want_key: Callable[[], object],
         on_sighting: Callable[[Seen], None],
-        keep_picture: Callable[[av.VideoFrame, int], str],
+        keep_picture: Callable[[av.VideoFrame, int, int], str],
     ) -> None:
         self.counters = VisionCounters()
         self._settings = settings
@@ -154,7 +155,7 @@ class Vision(Branch):
             frame.height,
             frame.format.name,
             arrival.unit.key,
-            self._keep_picture(frame, pts_usec),
+            self._keep_picture(frame, pts_usec, arrival.at_usec),
         )
 
 

@@ -90,7 +90,7 @@ class Recorder:
         self._stopping = threading.Event()
         self._loop = asyncio.get_running_loop()
         self._ended = asyncio.Event()
-        self._thread = threading.Thread(target=self._run, name="recording")
+        self._thread = threading.Thread(target=self._run, name="recording", daemon=True)  # a disk may hang for ever
         self._thread.start()
 
     @property

@@ -27,6 +27,8 @@ class Recordings:
     ) -> None:
         self.written = 0
         """Files completed since the start."""
+        self.failed = 0
+        """Files that could not be completed, or not for as long as their publisher went on."""
         self._folder = folder
         self._on_change = on_change
         self._on_loss = on_loss
@@ -66,17 +68,22 @@ class Recordings:
                 log.info("recording deleted", extra={"recording": name})
             await asyncio.sleep(_HOUSEKEEPING_SECONDS)
 
-    async def close(self) -> None:
-        """Complete every file."""
+    async def close(self, seconds: float = 4.0) -> None:
+        """Complete every file; what a disk that hangs keeps from that is mended by the next start."""
         for recorder in self._recorders:
             recorder.stop()
-        await asyncio.gather(*self._tasks)
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=seconds)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
     async def _follow(self, recorder: Recorder, publisher: Publisher, stop_listening: Callable[[], None]) -> None:
         await recorder.ended()
         stop_listening()
         self._recorders.discard(recorder)
         if recorder.failure:
+            self.failed += 1
             self._on_change("failed", recorder.name)
             await self._on_loss(publisher)
         elif recorder.name:

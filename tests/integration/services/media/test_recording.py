@@ -5,8 +5,11 @@ import shutil
 import av
 import grpc
 import pytest
+from prometheus_client import CollectorRegistry
 
 from gen.media.v1 import media_pb2
+from services.media import metrics
+from services.media.status import Activity
 
 RECORD_DIR = "media.record_dir"
 
@@ -110,6 +113,12 @@ async def test_publishers_are_recorded_side_by_side_until_they_hang_up(serving, 
         finished = dict(await names(server))
         assert set(finished.values()) == {False}
         assert (await server.status()).recordings.active == 0
+        registry = CollectorRegistry()
+        parts = server.parts
+        metrics.export(Activity(parts.peers, parts.streams, parts.recordings, parts.detection), registry)
+        assert registry.get_sample_value("pulsegate_media_recordings_total") == 2
+        assert registry.get_sample_value("pulsegate_media_recordings_active") == 0
+        assert registry.get_sample_value("pulsegate_media_detections_total", {"kind": "vision"}) == 0
     for name in finished:
         codecs, seconds, grey = content(tmp_path / name)
         assert codecs == ["h264", "opus"]

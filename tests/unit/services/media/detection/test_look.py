@@ -178,7 +178,7 @@ async def test_snapshots_are_kept_at_their_distance_and_named_again_between(look
     names = sorted(path.name for path in (tmp_path / "snapshots").iterdir())
     assert sorted({url.removeprefix("/artifacts/snapshots/") for url in urls}) == names
     assert len(names) == seeing.snapshots == 4
-    assert names[0] == "front_door-10166666.png"
+    assert names[0] == f"front_door-{seeing.told[0].data['emittedAtUsec']}.png"
     with av.open(str(tmp_path / "snapshots" / names[0])) as picture:
         image = next(picture.decode(video=0)).to_ndarray(format="gray")
     assert image.shape == (180, 320)

@@ -70,7 +70,7 @@ async def test_who_goes_on_while_its_recording_cannot_is_told_of(recordings, pub
     await until(lambda: recordings.active)
     shutil.rmtree(tmp_path)
     await until(lambda: recordings.lost == [publisher])
-    assert (recordings.active, recordings.written) == (0, 0)
+    assert (recordings.active, recordings.written, recordings.failed) == (0, 0, 1)
 
 
 async def test_the_folder_is_looked_at(recordings, tmp_path):
@@ -102,3 +102,21 @@ async def test_house_is_kept(recordings, tmp_path, until):
     keeping = asyncio.create_task(recordings.keep_house())
     await until(lambda: not list(tmp_path.iterdir()))
     keeping.cancel()
+
+
+async def test_a_disk_that_hangs_does_not_keep_the_process_from_ending(publishing, footage, tmp_path, until):
+    go_on = threading.Event()
+
+    class Hanging(RecordFolder):
+        def complete(self, part):
+            go_on.wait(10)
+            return super().complete(part)
+
+    recordings = Recordings(Hanging(tmp_path, Keep()), lambda *_: None, None)
+    publisher = publishing()
+    recordings.record(publisher)
+    publisher.push(footage(1))
+    await until(lambda: recordings.active)
+    await recordings.close(seconds=0.05)
+    assert recordings.written == 0
+    go_on.set()
