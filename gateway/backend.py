@@ -147,6 +147,11 @@ class Backend(Generic[Stub]):
         self._place = min((at for at in places if at in known), key=lambda at: not known[at].serving())
         return await self._stub_at(self._place)
 
+    def stream_at(self, address: str, name: str, request: Any, timeout_seconds: float) -> Generator[Any, None, None]:  # noqa: ANN401  as above
+        """Do what ``stream`` does with a method, by its name, of one replica."""
+        stub = bridge.wait(self._stub_at(address), self._loop)
+        yield from self.stream(getattr(stub, name), request, timeout_seconds)
+
     def stream(self, method: Streaming, request: Any, timeout_seconds: float) -> Generator[Any, None, None]:  # noqa: ANN401  as above
         """Yield what a streaming method answers; raises ``BackendError``; closing the generator cancels the call."""
         answers = _Answers(method, request, timeout_seconds)

@@ -10,6 +10,7 @@ from gateway.app import create_app
 from gateway.errors import BackendError
 from gateway.facades.media import FACADE
 from gateway.facades.media.artifacts import WINDOW_BYTES
+from gateway.monitor import Picture, Replica
 from gateway.settings import GatewaySettings
 from services.media.artifacts import Artifacts
 from services.media.servicer import MediaServicer, Served
@@ -23,24 +24,38 @@ class Context:
 
 
 class Process:
-    """A media process reached without a wire."""
+    """Media processes reached without a wire, one for each folder."""
 
-    def __init__(self, folder):
-        artifacts = Artifacts({"": folder, "snapshots": folder / "elsewhere"})
-        self.stub = MediaServicer(None, Served(None, None, None, artifacts, None, None))
-        self.picture = None
+    def __init__(self, *folders):
+        self.servicers = {}
+        for folder in folders:
+            artifacts = Artifacts({"": folder, "snapshots": folder / "elsewhere"})
+            self.servicers[folder.name] = MediaServicer(None, Served(None, None, None, artifacts, None, None))
+        self.gone = set()
         self.asked = []
 
-    def call(self, method, request, timeout_seconds):
-        assert 0 < timeout_seconds < 30
-        return asyncio.run(method(request, Context()))
+    @property
+    def picture(self):
+        replicas = [Replica(name, reachable=name not in self.gone) for name in self.servicers]
+        return Picture("media", tuple(replicas))
 
-    def stream(self, method, request, timeout_seconds):
+    def call_each(self, name, request, timeout_seconds):
+        assert 0 < timeout_seconds < 30
+        if self.gone == set(self.servicers):
+            raise BackendError(grpc.StatusCode.UNAVAILABLE)
+        return {
+            address: BackendError(grpc.StatusCode.UNAVAILABLE)
+            if address in self.gone
+            else asyncio.run(getattr(servicer, name)(request, Context()))
+            for address, servicer in self.servicers.items()
+        }
+
+    def stream_at(self, address, name, request, timeout_seconds):
         assert 0 < timeout_seconds <= 120
         self.asked.append(request)
 
         async def collect():
-            return [answer async for answer in method(request, Context())]
+            return [answer async for answer in getattr(self.servicers[address], name)(request, Context())]
 
         yield from asyncio.run(collect())
 
@@ -252,14 +267,37 @@ def test_a_folder_that_is_gone_lists_nothing(tmp_path):
     assert web.get("/artifacts/a.mp4").status_code == 404
 
 
-def test_without_a_media_process_there_are_no_artifacts(process):
-    def nobody(method, request, timeout_seconds):
-        raise BackendError(grpc.StatusCode.UNAVAILABLE)
-        yield
-
-    process.call = process.stream = nobody
+def test_without_a_media_process_there_are_no_artifacts(process, tmp_path):
+    process.gone = {tmp_path.name}
     web = client(process)
-    process.call = lambda *_: next(nobody(*_))
     missing = web.get("/artifacts/live-1.mp4")
     assert (missing.status_code, missing.data) == (503, b"")
     assert web.get("/api/artifacts").get_json() == {"status": "error", "error": "unavailable"}
+
+
+@pytest.fixture
+def two(tmp_path):
+    """Two replicas, each with a disk of its own."""
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"{name}.mp4").write_bytes(name.encode())
+        (tmp_path / name / "shared.mp4").write_bytes(b"shared")
+    return Process(tmp_path / "one", tmp_path / "two")
+
+
+def test_what_any_replica_has_is_listed_once_and_served(two):
+    web = client(two)
+    listed = web.get("/api/artifacts").get_json()["artifacts"]
+    assert sorted(one["name"] for one in listed) == ["one.mp4", "shared.mp4", "two.mp4"]
+    for name, data in (("one", b"one"), ("two", b"two"), ("shared", b"shared")):
+        assert web.get(f"/artifacts/{name}.mp4").data == data
+    assert web.get("/artifacts/three.mp4").status_code == 404
+    assert web.get("/artifacts/../x").status_code == 403
+
+
+def test_a_replica_that_is_gone_takes_only_its_own_files_along(two):
+    two.gone = {"one"}
+    web = client(two)
+    assert sorted(one["name"] for one in web.get("/api/artifacts").get_json()["artifacts"]) == ["shared.mp4", "two.mp4"]
+    assert web.get("/artifacts/two.mp4").data == b"two"
+    assert web.get("/artifacts/one.mp4").status_code == 404
