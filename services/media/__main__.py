@@ -25,6 +25,7 @@ from services.media.config_file import ConfigFile, ConfigInvalid
 from services.media.detection import settings as detection_settings
 from services.media.detection.detection import Detection
 from services.media.detection.source import WatchedSource
+from services.media.detection.voice import best_rule
 from services.media.events import Events
 from services.media.news import News
 from services.media.origin import Origin
@@ -279,6 +280,11 @@ def configure(arguments: list[str]) -> tuple[MediaSettings, ConfigFile]:
 
 def _cannot_start(settings: MediaSettings) -> str:
     """Tell the check that fails and why; empty when the process can do what it is asked to."""
+    if settings.speech_enabled:
+        try:
+            best_rule(settings.speech_detector, detection_settings.of(settings).voice)
+        except ImportError as error:
+            return f"detection: {error}"
     if settings.mode == "record":
         try:
             _record_folder(settings).make()

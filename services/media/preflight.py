@@ -176,7 +176,7 @@ def _detection(facts: Facts) -> Check:
     by += [f"speech by {facts.speech_rule}"] if facts.speech else []
     amiss = [facts.speech_fallback] if facts.speech_fallback else []
     if facts.streams_passed_over:
-        amiss.append(f"streams that nobody looks at, because there are too many: {facts.streams_passed_over}")
+        amiss.append(f"streams that are not looked at, because there are too many: {facts.streams_passed_over}")
     detail = f"Detecting {' and '.join(by)}"
     return Check("detection", "warn", f"{detail}; {'; '.join(amiss)}") if amiss else Check("detection", "pass", detail)
 

@@ -53,9 +53,13 @@ class MediaSettings(BackendSettings):
         "./recordings", description="folder of recordings", validation_alias=_documented("RECORD_DIR", "record_dir")
     )
     record_quota_bytes: int = Field(
-        0, ge=0, description="bytes of recordings to keep, the oldest go first; 0 for no quota"
+        0,
+        ge=0,
+        description="bytes kept of recordings, snapshots and clips each, newest first; 0 for all",
     )
-    record_keep_seconds: float = Field(0.0, ge=0, description="age at which a recording is deleted; 0 for never")
+    record_keep_seconds: float = Field(
+        0.0, ge=0, description="age at which recordings, snapshots, clips go; 0 for never"
+    )
     record_free_bytes: int = Field(
         256 * 1024 * 1024, ge=0, description="bytes that stay free on the disk; below, nothing is recorded"
     )

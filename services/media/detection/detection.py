@@ -29,14 +29,13 @@ log = logging.getLogger(__name__)
 
 
 class Detection:
-    """Looks at streams and tells ``events``; more than ``most_streams`` at once are passed over, and counted.
+    """Looks at streams and tells ``events``; more than ``most_streams`` at once wait until one of them ends.
 
     ``on_change`` is called when the details tell something new, once a second at most.
     """
 
     def __init__(self, settings: DetectionSettings, events: Events, on_change: Callable[[], None]) -> None:
         self.settings = settings
-        self.passed_over = 0
         self.rule, self.fallback = "", ""
         """How speech is judged, and why not better."""
         if settings.speech_enabled:
@@ -49,6 +48,7 @@ class Detection:
         self._clips = Recordings(self._clip_folder, News(events).clip, _nobody)
         self._shelf = Shelf(snapshots, self._clips)
         self._looks: dict[Watched, Look] = {}
+        self._passed_over: dict[Watched, None] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._past: Counter[str] = Counter()
         self._last = {"snapshot": "", "clip": "", "score": 0.0, "latency": 0, "level": 0.0, "peak": 0.0}
@@ -58,6 +58,11 @@ class Detection:
     def enabled(self) -> bool:
         """Whether anything is looked for."""
         return self.settings.vision_enabled or self.settings.speech_enabled
+
+    @property
+    def passed_over(self) -> int:
+        """How many streams wait to be looked at."""
+        return len(self._passed_over)
 
     @property
     def vision_active(self) -> bool:
@@ -75,15 +80,15 @@ class Detection:
         """Look at a stream from now on until it ends."""
         if not self.enabled:
             return
-        if len(self._looks) >= self.settings.most_streams:
-            self.passed_over += 1
-            watched.on_end(self._pass_by)
-            return
-        self._looks[watched] = Look(watched, self.settings, self._shelf, self._events)
+        if len(self._looks) < self.settings.most_streams:
+            self._look_at(watched)
+        else:
+            self._passed_over[watched] = None
         watched.on_end(lambda: self._end(watched))
 
     async def close(self) -> None:
         """Look at nothing more, and complete every clip."""
+        self._passed_over.clear()
         for watched in tuple(self._looks):
             self._end(watched)
         await asyncio.gather(*self._closing)
@@ -163,15 +168,19 @@ class Detection:
             folder.mend_all()
             folder.tidy()
 
+    def _look_at(self, watched: Watched) -> None:
+        self._looks[watched] = Look(watched, self.settings, self._shelf, self._events)
+
     def _end(self, watched: Watched) -> None:
+        self._passed_over.pop(watched, None)
         if look := self._looks.pop(watched, None):
             self._past += _counted(look)
             task = asyncio.create_task(look.close(), name="end of detection")
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
-
-    def _pass_by(self) -> None:
-        self.passed_over -= 1
+            if waiting := next(iter(self._passed_over), None):
+                del self._passed_over[waiting]
+                self._look_at(waiting)
 
     def _sums(self) -> Counter[str]:
         return sum((_counted(look) for look in self._looks.values()), Counter(self._past))

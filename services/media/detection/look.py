@@ -89,11 +89,11 @@ class Look:
     async def close(self) -> None:
         """Look and listen no more; a clip that is being made is completed."""
         self._stop_listening()
-        if self._clips:
-            self._clips.end()
         for branch in (self.vision, self.speech):
             if branch:
                 await branch.close()
+        if self._clips:
+            self._clips.end()
 
     def _see(self, settings: DetectionSettings, shelf: Shelf) -> None:
         label = self._watched.label

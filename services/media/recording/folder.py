@@ -12,7 +12,7 @@ from pathlib import Path
 from services.media.recording.mp4 import Unwritable, mend
 
 FINISHED, GROWING, MENDING = ".mp4", ".mp4.part", ".mp4.mending"
-_KEPT = (f"*{FINISHED}", "*.png")
+_KEPT = re.compile(r".+-\d+(\.mp4|\.png)")  # what was put here by hand is nobody's to delete
 _HEADER_BYTES = 4096  # a file no larger than this ended before its first fragment
 
 log = logging.getLogger(__name__)
@@ -41,6 +41,7 @@ class RecordFolder:
         self.path = path
         self._keep = keep
         self._named = 0
+        self._hopeless: set[str] = set()
 
     def make(self) -> None:
         """Make the folder if it is not there; raises ``NoRoom``."""
@@ -84,18 +85,22 @@ class RecordFolder:
         """Complete what a crash left growing, unless another process is still writing it."""
         whole = []
         for part in sorted(self.path.glob(f"*{GROWING}")):
+            if part.name in self._hopeless:
+                continue
             try:
                 with part.open("rb") as file:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     if self._mend(part):
                         whole.append(finished(part))
-            except (OSError, Unwritable) as error:  # busy, gone, or on a disk without locks or room: left as it is
+            except BlockingIOError:
+                continue  # it is being written
+            except (OSError, Unwritable) as error:  # no room now, or a disk that knows no locks
                 log.warning("recording left unfinished", extra={"recording": part.name, "reason": str(error)})
         return whole
 
     def tidy(self) -> list[str]:
         """Delete finished recordings that are too old, then the oldest while there are too many; tell their names."""
-        files = [path for pattern in _KEPT for path in self.path.glob(pattern)]
+        files = [path for path in self.path.glob("*") if _KEPT.fullmatch(path.name)]
         kept = sorted(((_modified(path), path) for path in files), reverse=True)
         oldest_wanted = time.time() - self._keep.keep_seconds if self._keep.keep_seconds else float("-inf")
         room = self._keep.quota_bytes or float("inf")
@@ -121,6 +126,7 @@ class RecordFolder:
         if seconds or _size(part) <= _HEADER_BYTES:
             part.unlink()
         else:
+            self._hopeless.add(part.name)
             log.warning("recording cannot be read", extra={"recording": part.name})
         return bool(seconds)
 

@@ -43,7 +43,7 @@ class Mp4:
         self._disk = _Disk(path)
         self._streams: dict[Kind, Stream] = {}
         self._last: dict[Kind, int] = {"video": -1, "audio": -1}
-        self._closed = False
+        self._completed = False
         try:
             with _explained():
                 self._container = av.open(self._disk, "w", format="mp4", options=_OPTIONS)
@@ -73,15 +73,18 @@ class Mp4:
         with _explained():
             self._container.mux(packet)
 
-    def close(self) -> None:
-        """Complete the file and bring it to the disk."""
-        if self._closed:
-            return
-        self._closed = True
-        try:
+    def complete(self) -> None:
+        """Complete the file and bring it to the disk; it stays locked."""
+        if not self._completed:
+            self._completed = True
             with _explained():
                 self._container.close()
                 self._disk.sync()
+
+    def close(self) -> None:
+        """Complete the file, unless that has been done or has failed, and let go of it."""
+        try:
+            self.complete()
         finally:
             self._disk.close()
 

@@ -137,6 +137,8 @@ class Recorder:
         except (NoRoom, Unwritable) as error:
             self._fail(error)
         finally:
+            if not self._stopping.is_set():
+                self.failure = self.failure or "the writer has failed"
             self._complete()
             self._tell(self._ended.set)
 
@@ -167,12 +169,14 @@ class Recorder:
         if self._mp4 is None:
             return
         try:
-            self._mp4.close()
-            self.name = self._folder.complete(self.path).name
+            self._mp4.complete()
+            self.name = self._folder.complete(self.path).name  # while it is locked: nobody may take it for left behind
         except (NoRoom, Unwritable) as error:
             self._fail(error)  # what was written stays as it is, to be mended when there is room
         else:
             log.info("recording complete", extra={"recording": self.name, "bytes": self._mp4.size_bytes})
+        finally:
+            self._mp4.close()
 
     def _fail(self, error: Exception) -> None:
         self.failure = self.failure or str(error)

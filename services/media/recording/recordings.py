@@ -84,7 +84,7 @@ class Recordings:
         self._recorders.discard(recorder)
         if recorder.failure:
             self.failed += 1
-            self._on_change("failed", recorder.name)
+            self._on_change("failed", recorder.name or recorder.path.name)
             await self._on_loss(publisher)
         elif recorder.name:
             self.written += 1

