@@ -23,6 +23,11 @@ def test_promtool_finds_nothing_wrong():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_no_two_alerts_have_one_name():
+    names = [alert["alert"] for alert in ALERTS]
+    assert len(set(names)) == len(names)
+
+
 def test_every_alert_fires_when_it_should_and_only_then(tmp_path):
     shutil.copy(RULES, tmp_path)
     cases = tmp_path / "cases.yaml"
