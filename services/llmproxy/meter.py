@@ -8,6 +8,7 @@ from services.llmproxy.messages import text_of_delta, usage_of
 from services.llmproxy.tokens import count_text
 from services.llmproxy.usage import MOST_NAME_CHARACTERS, Record, Tokens
 
+LAST_EVENTS = ("", "message_stop", "error")
 MOST_KEPT = 64
 """Deltas kept of an answer, to guess its tokens by them should it break off."""
 
@@ -26,6 +27,7 @@ class Meter:
         self._started = monotonic()
         self._model = ""
         self._begun = False
+        self._whole = False
         self._usage: dict[str, int] = {}
         self._deltas: list[bytes] = []
         self._said = 0
@@ -53,6 +55,12 @@ class Meter:
                 self._guessed |= b'"usage_estimated":true' in piece.data
         if pieces[-1].event == "error":
             self.outcome = "torn"
+        self._whole = pieces[-1].event in LAST_EVENTS
+
+    def left(self) -> None:
+        """Note that the client is gone: nothing is cut short for one who was told everything, and hangs up for that."""
+        if not self._whole:
+            self.outcome = "cancelled"
 
     def end(self, attempts: Attempts | None) -> Record:
         """Write down what it came to; who left early has spent what was written for him."""

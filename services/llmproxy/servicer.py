@@ -120,7 +120,7 @@ class LlmProxyServicer(llmproxy_pb2_grpc.LlmProxyServiceServicer):
             head = pb.Head(status=error.status, provider=provider, headers=error.headers)
             yield pb.CreateMessageResponse(head=head, data=form.error(error, _request_id(context)))
         except (asyncio.CancelledError, GeneratorExit):
-            meter.outcome = "cancelled"
+            meter.left()
             raise
         finally:
             silence.end()

@@ -71,3 +71,24 @@ def test_a_request_that_nobody_answered_has_no_first_byte():
     record = meter.end(None)
     assert (record.first_byte_seconds, record.provider, record.tokens) == (None, "", Tokens())
     assert len(record.asked_model) == MOST_NAME_CHARACTERS
+
+
+@pytest.mark.parametrize("last", [Piece("", b"{}"), piece("message_stop")])
+def test_who_leaves_with_everything_told_has_not_left_early(last):
+    meter = Meter("key")
+    meter.begin(Head(200, "m"))
+    meter.take([START])
+    meter.left()
+    assert meter.outcome == "cancelled"
+    meter.begin(Head(200, "m"))
+    meter.take([last])
+    meter.left()
+    assert meter.outcome == "ok"
+
+
+def test_a_torn_answer_stays_one_whoever_leaves():
+    meter = Meter("key")
+    meter.begin(Head(200, "m"))
+    meter.take([START, piece("error", error={})])
+    meter.left()
+    assert meter.outcome == "torn"
