@@ -8,6 +8,9 @@ from typing import Literal
 DIMENSIONS = ("day", "provider", "model", "client", "outcome")
 Dimension = Literal["day", "provider", "model", "client", "outcome"]
 
+KINDS = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+MOST_TOKENS = 10**9
+"""Of one kind in one answer: more than any model takes, and a million of them still fit where sums are kept."""
 MOST_NAME_CHARACTERS = 200
 """Names of models are typed by clients; a longer one is cut."""
 
@@ -23,13 +26,8 @@ class Tokens:
 
     @classmethod
     def of(cls, usage: Mapping[str, int]) -> "Tokens":
-        """Read the ``usage`` of an answer; a negative count of a careless vendor is none."""
-        return cls(
-            max(0, usage.get("input_tokens", 0)),
-            max(0, usage.get("output_tokens", 0)),
-            max(0, usage.get("cache_read_input_tokens", 0)),
-            max(0, usage.get("cache_creation_input_tokens", 0)),
-        )
+        """Read the ``usage`` of an answer; a vendor's nonsense is held within what can be added up."""
+        return cls(*(min(max(0, usage.get(kind, 0)), MOST_TOKENS) for kind in KINDS))
 
     @property
     def total(self) -> int:
