@@ -1,8 +1,9 @@
 """What became of the Messages requests since start, in numbers."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -11,6 +12,8 @@ from services.llmproxy.minutes import Minutes, share
 from services.llmproxy.usage import Record
 
 KEPT_LATENCIES = 1024
+MOST_KINDS_OF_REQUESTS = 256
+TOKEN_KINDS = ("input", "output", "cache_read_input", "cache_creation_input")
 MOST_MODELS = 100
 """Label values; any model may be asked for, so later ones are counted together as ``other``."""
 BUCKETS = (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
@@ -36,6 +39,7 @@ class Traffic:
         self.minutes = Minutes()
         self._running = 0
         self._models: set[tuple[str, str]] = set()
+        self._counting = lru_cache(MOST_KINDS_OF_REQUESTS)(self._counters)  # finding them costs more than counting
         self._observers: list[Callable[[], None]] = []
         self._latencies: deque[float] = deque(maxlen=KEPT_LATENCIES)
         self._requests = Counter(
@@ -128,23 +132,24 @@ class Traffic:
         return Latencies(sum(ordered) / len(ordered), *(share(ordered, part) for part in (0.50, 0.95, 0.99)))
 
     def _spent(self, record: Record) -> None:
-        model = (record.provider, record.model)
-        if model not in self._models and len(self._models) >= MOST_MODELS:
-            model = (record.provider, "other")
-        else:
-            self._models.add(model)
         tokens = record.tokens
-        counts = {
-            "input": tokens.input,
-            "output": tokens.output,
-            "cache_read_input": tokens.cache_read,
-            "cache_creation_input": tokens.cache_write,
-        }
-        for kind, count in counts.items():
+        counts = (tokens.input, tokens.output, tokens.cache_read, tokens.cache_write)
+        for kind, count in zip(TOKEN_KINDS, counts, strict=True):
             if count:
-                self._tokens.labels(record.provider, kind).inc(count)
-                self._model_tokens.labels(*model, kind).inc(count)
-                self._client_tokens.labels(record.client, kind).inc(count)
+                for counter in self._counting(record.provider, record.model, record.client, kind):
+                    counter.inc(count)
+
+    def _counters(self, provider: str, model: str, client: str, kind: str) -> Sequence[Counter]:
+        """Find what counts one kind of tokens of one kind of request."""
+        if (provider, model) not in self._models and len(self._models) >= MOST_MODELS:
+            model = "other"
+        else:
+            self._models.add((provider, model))
+        return (
+            self._tokens.labels(provider, kind),
+            self._model_tokens.labels(provider, model, kind),
+            self._client_tokens.labels(client, kind),
+        )
 
     def _tell(self) -> None:
         for observer in self._observers:

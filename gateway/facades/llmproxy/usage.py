@@ -31,8 +31,8 @@ def add_routes(blueprint: Blueprint, backend: Backend[Any]) -> None:
     @describe(
         {200: "Usage", 400: "Error", 401: "Error", 403: "Error", 503: "Error"},
         query={
-            "from": f"First day, such as 2026-11-01; {DEFAULT_DAYS} days before the last one if empty.",
-            "to": "Last day; today if empty.",
+            "from": f"First day, such as 2026-11-01; {DEFAULT_DAYS} days up to the last one if left out.",
+            "to": "Last day, in UTC as all are; today if left out.",
             "by": "What to group by, by comma: day, provider, model, key, outcome.",
             "limit": f"At most so many rows, 1 to {MOST_ROWS}.",
             "provider": "Only of this provider.",
