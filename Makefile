@@ -58,6 +58,7 @@ bench: setup ## measure gateway, LLM proxy and media beside their peers; wants w
 	@$(BIN)/python -m tests.bench.llm
 	@$(BIN)/python -m tests.bench.media
 	@$(BIN)/python -m tests.bench.recording
+	@$(BIN)/python -m tests.bench.viewing
 
 image-test: setup ## build every image from Debian alone, run them together and stop them (root; 10 to 20 minutes)
 	@$(BIN)/python -m deploy.image_test
