@@ -10,6 +10,7 @@ from services.media.symple.exchange import Client, Exchange
 from services.media.symple.limits import AUTHENTICATION_SECONDS
 
 MOST_WAITING_BYTES = 4 * 1024 * 1024
+BATCH_BYTES = 16 * 1024  # a message costs far more than the frames in it
 _TOO_SLOW = 1008
 
 Write = Callable[[media_pb2.SignalResponse], Awaitable[None]]
@@ -49,14 +50,22 @@ class Socket:
         """Write what there is to be sent until the socket is closed."""
         while True:
             while self._frames:
-                frame = self._frames.popleft()
-                self._bytes -= len(frame)
-                await write(media_pb2.SignalResponse(frame=frame))
+                await write(media_pb2.SignalResponse(frames=media_pb2.SignalResponse.Frames(frames=self._take())))
             if self._closing is not None:
                 await write(media_pb2.SignalResponse(closing=self._closing))
                 return
             self._news.clear()
             await self._news.wait()
+
+    def _take(self) -> list[bytes]:
+        """Take what waits, but not so much that a batch would be large."""
+        taken: list[bytes] = []
+        size = 0
+        while self._frames and size < BATCH_BYTES:
+            taken.append(self._frames.popleft())
+            size += len(taken[-1])
+        self._bytes -= size
+        return taken
 
 
 class Signalling:

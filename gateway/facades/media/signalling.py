@@ -107,7 +107,7 @@ class Signalling:
         except BackendError:
             await _dismiss(send, 503, "Service unavailable")
             return
-        call = stub.Signal(metadata=metadata())
+        call = stub.Signal(metadata=metadata())  # no deadline: it lives as long as its socket, which pings watch over
         speaking = asyncio.create_task(_speak(call, opening, receive))
         try:
             await _listen(call, send)
@@ -160,7 +160,8 @@ async def _listen(call: Any, send: Send) -> None:  # noqa: ANN401  grpc's own
             closing = response.closing
             await send({"type": "websocket.close", "code": closing.code, "reason": closing.reason})
             return
-        await send({"type": "websocket.send", "text": response.frame.decode()})
+        for frame in response.frames.frames:
+            await send({"type": "websocket.send", "text": frame.decode()})
 
 
 async def _dismiss(send: Send, status: int, text: str) -> None:

@@ -19,6 +19,7 @@ class Caller:
 
     def __init__(self, server):
         self._call = server.stub.Signal()
+        self._heard = []
         self.address = ""
 
     async def write(self, **kind):
@@ -41,7 +42,9 @@ class Caller:
         """The next message of a type or subtype."""
         async with asyncio.timeout(10):
             while True:
-                message = json.loads((await self._call.read()).frame)
+                while not self._heard:
+                    self._heard = [json.loads(one) for one in (await self._call.read()).frames.frames]
+                message = self._heard.pop(0)
                 if message.get("subtype", message["type"]) in wanted:
                     return message
 

@@ -1,3 +1,5 @@
+import hashlib
+import json
 import logging
 
 import pytest
@@ -46,3 +48,26 @@ async def test_no_session_description_is_ever_logged(serving, told, player, unti
         password = viewer.answer.partition("a=ice-pwd:")[2].partition("\r\n")[0]
         assert password
         assert password not in told()
+
+
+async def test_nothing_that_signalling_clients_say_or_must_know_is_logged(serving, told, until):
+    digest = hashlib.sha256(b"planted-token").digest()
+    async with serving() as server:
+        call = server.stub.Signal()
+        await call.write(media_pb2.SignalRequest(open={"token_digest": digest, "path": "/?token=planted-token"}))
+        for text in ("planted-password", "planted-token"):
+            frame = json.dumps({"type": "auth", "user": "planted-turn", "token": text, "data": {"token": text}})
+            await call.write(media_pb2.SignalRequest(frame=frame.encode()))
+        heard = []
+        while not any("planted-turn" in one for one in heard):
+            heard += [one.decode() for one in (await call.read()).frames.frames]
+        assert '"message":"Authentication failed"' in heard[0]
+        assert not any("planted-token" in one or "planted-password" in one for one in heard)
+        await call.write(media_pb2.SignalRequest(frame=b'{"type":"message","subtype":"call:init","to":"icey|server"}'))
+        await until(lambda: server.parts.calls._calls)
+        offer = {"type": "message", "subtype": "call:offer", "to": "icey|server", "data": {"sdp": "v=0 planted-turn"}}
+        await call.write(media_pb2.SignalRequest(frame=json.dumps(offer).encode()))
+        await until(lambda: not server.parts.calls._calls)
+        call.cancel()
+    for secret in (*PLANTED, digest.hex()):
+        assert secret not in told()
