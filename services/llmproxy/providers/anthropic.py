@@ -38,6 +38,8 @@ class AnthropicProvider:
         self._messages_url = endpoint(configured.api_base_url, "messages")
         self._models_url = self._messages_url.removesuffix("messages") + "models"
         self.credential = configured.has_credential
+        host = URL(configured.api_base_url).host or ""
+        self._takes_bearer = configured.name.lower() != "anthropic" and not host.endswith("anthropic.com")
         self._upstream = Upstream(configured, resources.session, resources.limits, condition, resources.proxy_url)
 
     async def stream(self, call: Call) -> Answer:
@@ -76,7 +78,7 @@ class AnthropicProvider:
 
     async def check(self, key: str) -> None:
         """List the provider's models, which costs nothing."""
-        headers = {"anthropic-version": DEFAULT_VERSION} | _authorization(key)
+        headers = {"anthropic-version": DEFAULT_VERSION} | self._authorization(key)
         async with self._upstream.request("GET", self._models_url, headers) as response:
             if response.status == 401 or response.status >= 500:
                 raise AnswerError(502, f"the provider answers {response.status}")
@@ -98,7 +100,13 @@ class AnthropicProvider:
     def _headers(self, call: Call) -> dict[str, str]:
         passed = {name: value for name, value in call.request.headers.items() if name.startswith("anthropic-")}
         passed.setdefault("anthropic-version", DEFAULT_VERSION)
-        return {**passed, "content-type": "application/json"} | _authorization(call.key)
+        return {**passed, "content-type": "application/json"} | self._authorization(call.key)
+
+    def _authorization(self, key: str) -> dict[str, str]:
+        """Send the key as Anthropic takes it; of those who took over its format some want it the other way."""
+        if not key:
+            return {}
+        return {"x-api-key": key} | ({"authorization": f"Bearer {key}"} if self._takes_bearer else {})
 
     def _whole(self, response: aiohttp.ClientResponse, data: bytes, model: str) -> bytes:
         """Return a body as it goes to the client; one that is not Anthropic's becomes our error."""
@@ -138,10 +146,6 @@ class AnthropicProvider:
             if not last:
                 raise failure from None
             yield last
-
-
-def _authorization(key: str) -> dict[str, str]:
-    return {"x-api-key": key} if key else {}
 
 
 def _body(call: Call) -> bytes:

@@ -355,3 +355,13 @@ async def test_a_provider_without_a_key_is_not_asked(serve, anthropic, upstream)
     assert answer.head.status == 404
     assert json.loads(answer.data)["error"]["code"] == "model_not_found"
     assert upstream.requests == []
+
+
+@pytest.mark.parametrize(("name", "bearer"), [("anthropic", None), ("openrouter", f"Bearer {KEY}")])
+async def test_others_with_this_format_get_the_key_in_both_headers(serve, upstream, name, bearer):
+    upstream.answer(200, b'{"type":"message","model":"m","content":[],"usage":{}}')
+    provider = ProviderConfiguration(name, "anthropic", upstream.url, SecretStr(KEY))
+    async with serve(provider) as proxy:
+        await proxy.answers(json.dumps({**ASKED, "model": f"{name},m"}).encode())
+    headers = {header.lower(): value for header, value in upstream.requests[0][2].items()}
+    assert (headers["x-api-key"], headers.get("authorization")) == (KEY, bearer)
