@@ -21,7 +21,7 @@ from gateway.facade import Facade, Sockets
 from gateway.facades import FACADES, operator
 from gateway.front import Front, Site
 from gateway.history import History
-from gateway.listeners import Listeners, allow_descriptors, bind, read_certificate
+from gateway.listeners import Listeners, allow_sockets, bind, read_certificate
 from gateway.metrics import Backends, Metrics
 from gateway.monitor import Monitor, Watched
 from gateway.overview import Exposed, Overview
@@ -44,7 +44,7 @@ async def run(settings: GatewaySettings) -> None:
     """Serve until SIGTERM or SIGINT: say not ready, wait, close the listeners, let running answers end, exit."""
     stopping = stop_signal()
     loop = asyncio.get_running_loop()
-    allow_descriptors()
+    allow_sockets(settings.max_sockets)
     names = [*(one.name for one in FACADES), "operator"]
     certificates = {name: found for name in names if (found := read_certificate(name, settings))}
     sockets = {name: bind(name, *settings.listener(name)) for name in names}

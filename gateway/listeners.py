@@ -1,6 +1,7 @@
 """The sockets of the gateway, all served by one uvicorn on one loop."""
 
 import asyncio
+import logging
 import resource
 import socket
 import ssl
@@ -15,7 +16,7 @@ from gateway.front import Front
 from gateway.protocol import Doorstep
 from gateway.settings import GatewaySettings
 from gateway.snapshots import Snapshots
-from gateway.usage import Usage
+from gateway.usage import STANDING_ROOM, Usage
 from gateway.websocket import LARGEST_MESSAGE_BYTES, PING_SECONDS, SILENCE_SECONDS, WebSocket
 from runtime.server import exit_on_bind_failure
 from runtime.settings import USAGE_EXIT
@@ -23,6 +24,9 @@ from runtime.tls import CertificateFiles
 
 BACKLOG = 1024
 HANDSHAKE_SECONDS = 5.0
+OWN_DESCRIPTORS = 512  # listeners, backends, files
+
+log = logging.getLogger(__name__)
 
 
 class Listeners(uvicorn.Server):
@@ -84,10 +88,18 @@ class Listeners(uvicorn.Server):
         yield
 
 
-def allow_descriptors() -> None:
-    """Take as many descriptors as the system lets us: its default of 1024 is fewer sockets than our limit."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+def allow_sockets(count: int) -> None:
+    """Be allowed the descriptors of so many clients, as far as the system permits: its default of 1024 is too few.
+
+    Not more than that: monitoring tells by this number when descriptors run out.
+    """
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count + STANDING_ROOM + OWN_DESCRIPTORS
+    if now != resource.RLIM_INFINITY and now < wanted:
+        allowed = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, most))
+        if allowed < wanted:
+            log.warning("fewer descriptors than sockets are allowed", extra={"allowed": allowed, "sockets": count})
 
 
 def read_certificate(name: str, settings: GatewaySettings) -> tuple[CertificateFiles, ssl.SSLContext] | None:

@@ -16,7 +16,7 @@ from tests.e2e.vendor import serving_vendor
 CHECKS = [content_type_conformance, response_schema_conformance, status_code_conformance]
 STREAMS_WITHOUT_END = "/events$"
 FEW = hypothesis.settings(
-    max_examples=10,
+    max_examples=8,
     derandomize=True,
     database=None,
     deadline=None,
@@ -36,7 +36,8 @@ def attack(url):
     statuses = set()
     for found in schema.get_all_operations():
         operation = found.ok()
-        for mode in GenerationMode:
+        can_be_wrong = len(operation.body) or len(operation.query)
+        for mode in GenerationMode if can_be_wrong else [GenerationMode.POSITIVE]:
 
             @FEW
             @hypothesis.given(case=operation.as_strategy(generation_mode=mode))
@@ -46,10 +47,7 @@ def attack(url):
                 case.validate_response(answer, checks=CHECKS)
                 statuses.add(answer.status_code)
 
-            try:
-                ask()
-            except hypothesis.errors.Unsatisfiable:
-                assert mode is GenerationMode.NEGATIVE  # everything is allowed here
+            ask()
     return statuses
 
 
