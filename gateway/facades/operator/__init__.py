@@ -10,7 +10,7 @@ from werkzeug.exceptions import Unauthorized
 
 from gateway import pages
 from gateway.describe import describe
-from gateway.monitor import Monitor
+from gateway.monitor import Monitor, Replica
 from gateway.overview import Overview
 
 # Probes, descriptions, and pages that hold nothing before a token is given.
@@ -113,12 +113,16 @@ def _verdicts(monitor: Monitor) -> dict[str, str]:
 
 def _one(monitor: Monitor, services: dict[str, str], name: str) -> tuple[Response, int]:
     for picture in monitor.pictures():
-        known = {
-            services[picture.name],
-            picture.name,
-            *(one for r in picture.replicas for one in r.words if "." in one),
-        }
-        if name in known:
-            serving = picture.serving(name if "." in name and name != services[picture.name] else "")
+        whole = name in {picture.name, services[picture.name]}
+        said = [found[name] for found in map(_names, picture.replicas) if name in found]
+        if whole or said:
+            serving = picture.serving() if whole else any(said)
             return jsonify(service=name, status="SERVING" if serving else "NOT_SERVING"), 200 if serving else 503
     return jsonify(service=name, status="SERVICE_UNKNOWN"), 404
+
+
+def _names(replica: Replica) -> dict[str, bool]:
+    """Tell of every part of a replica, watched or named by its status document, whether it serves."""
+    reported = {part.name: replica.reachable and part.serving for part in getattr(replica.status, "health", ())}
+    known = {**reported, **{name: replica.serving(name) for name in replica.words}}
+    return {name: serving for name, serving in known.items() if "." in name}

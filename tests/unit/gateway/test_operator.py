@@ -139,6 +139,21 @@ def test_one_name_is_answered_as_grpc_gateway_does(name, status, word):
     assert (answer.status_code, answer.json) == (status, {"service": name, "status": word})
 
 
+@pytest.mark.parametrize(
+    ("reachable", "serving", "status", "word"),
+    [(True, True, 200, "SERVING"), (True, False, 503, "NOT_SERVING"), (False, True, 503, "NOT_SERVING")],
+)
+def test_a_name_that_only_the_status_document_has_is_answered_too(reachable, serving, status, word):
+    document = converter_pb2.ConverterStatus()
+    document.health.add(name="thing.disk", serving=serving)
+    document.health.add(name="readiness", serving=True)
+    one = replica(reachable=reachable, judged=True, words={"": Word("SERVING", MOMENT)}, status=document)
+    http = client(Picture("thing", (one,)))
+    answer = http.get("/api/services?service=thing.disk")
+    assert (answer.status_code, answer.json) == (status, {"service": "thing.disk", "status": word})
+    assert http.get("/api/services?service=readiness").status_code == 404  # whose?
+
+
 def test_a_name_of_an_unreachable_backend_is_not_serving():
     answer = client(Picture("thing", (replica(judged=True),))).get("/api/services?service=thing.v1.Service")
     assert answer.status_code == 503
