@@ -22,13 +22,25 @@ SHOWN_LINES = 10
 FAILED_EXIT = 1
 TAKEN_EXIT = 4
 NO_CLIENT_EXIT = 127
+INTERRUPTED_EXIT = 130
 
 
 def main(arguments: Sequence[str]) -> int:
     """Pass every argument on to Claude Code and return its exit code.
 
-    1: the proxy did not start. 4: another program has its port. 127: Claude Code is not installed.
+    1: the proxy did not start. 4: another program has its port. 127: Claude Code is not installed. 130: Ctrl-C before
+    Claude Code was there.
     """
+    try:
+        return _main(arguments)
+    except KeyboardInterrupt:
+        return INTERRUPTED_EXIT
+    except OSError as error:
+        _say(f"{error.filename}: {error.strerror}")
+        return FAILED_EXIT
+
+
+def _main(arguments: Sequence[str]) -> int:
     client = shutil.which(CLIENT)
     if client is None:
         _say("Claude Code is not installed here: npm install -g @anthropic-ai/claude-code")

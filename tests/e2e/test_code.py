@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -178,6 +179,16 @@ def test_a_configuration_that_is_wrong_is_told_by_the_command(home):
     code, out, err = home.run("code")
     assert (code, out) == (1, "")
     assert "provider name is required" in err
+
+
+def test_a_home_that_cannot_be_written_is_told_in_a_line(home):
+    home.fake_client()
+    shutil.rmtree(home.folder / ".ccproxy")
+    (home.folder / ".ccproxy").touch()
+    code, out, err = home.run("code", CCPROXY_PORT=str(home.port))
+    (home.folder / ".ccproxy").unlink()
+    assert (code, out) == (1, "")
+    assert err.strip().splitlines()[-1] == f"{home.folder}/.ccproxy: File exists"
 
 
 def test_env_points_any_client_at_the_proxy(home):

@@ -134,3 +134,40 @@ async def test_a_call_fails_at_once_while_the_monitor_sees_nobody_serving(ahead)
         async with asyncio.timeout(2.5):  # a call that waited would take longer
             await backend.call_async(backend.stub.Convert, convert(value=2), 5)
     assert failure.value.status == 503
+
+
+async def test_each_replica_is_asked_for_what_it_knows_of_itself_and_one_that_fails_is_told(thing, serve_thing, until):
+    other = type(thing)()
+    async with serve_thing(thing) as first, serve_thing(other) as second:
+        monitor = Monitor(
+            [
+                Watched(
+                    "thing",
+                    f"{first},{second}",
+                    (),
+                    lambda channel: converter_pb2_grpc.ConverterServiceStub(channel).WatchStatus(
+                        converter_pb2.WatchStatusRequest()
+                    ),
+                )
+            ]
+        )
+        monitor.start()
+        backend = Backend("thing", f"{first},{second}", converter_pb2_grpc.ConverterServiceStub, monitor)
+        await until(lambda: sum(replica.serving() for replica in backend.picture.replicas) == 2)
+        told = await asyncio.to_thread(lambda: backend.call_each("Convert", convert(value=2), 5))
+        assert {address: answer.value for address, answer in told.items()} == {first: 4, second: 4}
+        failed = await asyncio.to_thread(lambda: backend.call_each("Convert", convert(category="unknown"), 5))
+        assert {address: error.code for address, error in failed.items()} == dict.fromkeys(
+            (first, second), grpc.StatusCode.NOT_FOUND
+        )
+        await backend.close()
+        await monitor.close()
+
+
+async def test_nobody_is_asked_where_nobody_can_be_reached(thing, serve_thing):
+    monitor = Monitor([])
+    monitor._replicas["thing"] = {"a:1": Replica("a:1", judged=True)}
+    backend = Backend("thing", "a:1", converter_pb2_grpc.ConverterServiceStub, monitor)
+    with pytest.raises(BackendError):
+        backend.call_each("Convert", convert(), 5)
+    await backend.close()

@@ -89,10 +89,11 @@ def _is_under(path: str, places: tuple[str, ...]) -> bool:
 def credentials() -> list[bytes]:
     """Collect what the caller sent as a key, in either documented header; from a browser's dialogue, its password."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    sent = [token.strip() if scheme.lower() == "bearer" else "", request.headers.get("x-api-key", "")]
+    headers = [token.strip() if scheme.lower() == "bearer" else "", request.headers.get("x-api-key", "")]
+    sent = [one.encode("latin-1", "replace") for one in headers]  # as the bytes came
     if asks_browser() and request.authorization and request.authorization.type == "basic":
-        sent.append(request.authorization.password or "")
-    return [one.encode("latin-1", "replace") for one in sent if one]
+        sent.append((request.authorization.password or "").encode())
+    return [one for one in sent if one]
 
 
 def fingerprint(key: bytes) -> str:

@@ -85,6 +85,13 @@ def test_the_page_is_for_localhost_or_a_good_key(get, path, key, peer, headers, 
     assert "Access-Control-Allow-Origin" not in answer.headers
 
 
+def test_a_key_beyond_ascii_is_known_in_a_browsers_dialogue_and_in_a_header(get):
+    key = "schlüssel?"
+    assert get("/ui", OTHER, basic(key), llmproxy_key=key).status_code == 200
+    assert get("/ui", OTHER, {"x-api-key": key.encode().decode("latin-1")}, llmproxy_key=key).status_code == 200
+    assert get("/ui", OTHER, basic("schl?ssel?"), llmproxy_key=key).status_code == 401
+
+
 @pytest.mark.parametrize("path", ["/status", "/v1/models", "/providers"])
 def test_a_browsers_own_credentials_open_nothing_that_does_or_costs_something(get, path):
     answer = get(path, OTHER, basic(KEY), llmproxy_key=KEY)
