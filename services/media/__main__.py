@@ -88,7 +88,7 @@ async def run(settings: MediaSettings, file: ConfigFile) -> None:
         logging.getLogger(library).setLevel(logging.WARNING)  # they tell every candidate pair at INFO
     async with AsyncExitStack() as stack:
         parts = await assemble(settings, stack, file)
-        metrics.export(Activity(parts.peers, parts.streams, parts.recordings, parts.detection))
+        metrics.export(Activity(parts.peers, parts.streams, parts.recordings, parts.detection, parts.signalling))
         await serve(settings, parts.health, parts.register, on_drain=parts.drain, on_stop=parts.stop)
 
 
@@ -142,27 +142,31 @@ async def assemble(settings: MediaSettings, stack: AsyncExitStack, file: ConfigF
     peers.on_state.append(news.session)
     await start(stack, peers.watch(), "peers")
     stack.push_async_callback(peers.close_all)
-    book = StatusBook(settings, file, health, Activity(peers, streams, recordings, detection))
+
+    def source_error() -> str:
+        return book.source_error()
+
+    signalling, calls = _signalling(settings, peers, source_error, on_change)
+    stack.push_async_callback(calls.close)
+    stack.callback(events.listen(calls.show))
+    book = StatusBook(settings, file, health, Activity(peers, streams, recordings, detection, signalling))
     feed = StatusFeed(book.build)
     health.on_change(feed.changed)
     health.on_change(lambda: news.health(health))
-    signalling, calls = _signalling(settings, peers, book, on_change)
-    stack.push_async_callback(calls.close)
-    stack.callback(events.listen(calls.show))
     served = Served(peers, book, feed, _artifacts(settings, detection), signalling, events)
     servicer = MediaServicer(settings, served)
     return Parts(streams, recordings, peers, health, book, feed, events, detection, servicer, signalling, calls)
 
 
 def _signalling(
-    settings: MediaSettings, peers: Peers, book: StatusBook, on_change: Callable[[], None]
+    settings: MediaSettings, peers: Peers, source_error: Callable[[], str], on_change: Callable[[], None]
 ) -> tuple[Signalling, Calls]:
     """Put the server's own peer among the signalling clients and let it answer their calls."""
 
     def say(address: str, fields: Fields) -> None:
         exchange.say(address, fields)
 
-    calls = Calls(peers, Terms(settings.mode, settings.stream, book.source_error, settings.setup_seconds), say)
+    calls = Calls(peers, Terms(settings.mode, settings.stream, source_error, settings.setup_seconds), say)
     facts = {
         "name": settings.peer_name,
         "type": "server",

@@ -16,6 +16,7 @@ from services.media.peers import Full, Peers
 from services.media.streams import UnknownStream, WrongMode
 from services.media.symple.message import Fields, Message
 
+DETECTED = frozenset({"vision", "speech"})
 CAPACITY = "capacity"
 GONE = "connection closed"
 HANGUP_SECONDS = 0.5  # who hangs up says so, but his connection's end may be here first
@@ -147,6 +148,8 @@ class Calls:
 
     def show(self, event: Event) -> None:
         """Tell of motion or speech whoever sees it: the caller it comes from, or all who watch the server's source."""
+        if event.type not in DETECTED:
+            return
         for address, (call, _) in self._calls.items():
             if call.session and not call.over and event.session in ("", call.session):
                 self._tell(address, f"icey:{event.type}", dict(event.data))

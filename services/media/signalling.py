@@ -76,6 +76,11 @@ class Signalling:
         self._on_lost = on_lost
         self._on_change = on_change
 
+    @property
+    def connected(self) -> int:
+        """Count the clients that have a name."""
+        return len(self._exchange)
+
     async def serve(self, requests: AsyncIterator[media_pb2.SignalRequest], write: Write) -> None:
         """Serve one socket until either side ends it; raises ``NotOpened``."""
         opening = await anext(requests, media_pb2.SignalRequest())

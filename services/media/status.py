@@ -18,6 +18,7 @@ from services.media.origin import Origin
 from services.media.peers import Peers
 from services.media.recording.recordings import Recordings
 from services.media.settings import MediaSettings
+from services.media.signalling import Signalling
 from services.media.streams import Streams
 
 SOURCE, TURN, RECORD_DIR = "media.source", "media.turn", "media.record_dir"
@@ -46,6 +47,7 @@ class Activity:
     streams: Streams
     recordings: Recordings
     detection: Detection
+    signalling: Signalling
 
 
 class StatusBook:
@@ -59,6 +61,7 @@ class StatusBook:
         self._streams = activity.streams
         self._recordings = activity.recordings
         self._detection = activity.detection
+        self._signalling = activity.signalling
         self._origin = Origin(settings.source)
         self._known = known(settings, file)
         self._started_at = datetime.now(UTC)
@@ -109,6 +112,7 @@ class StatusBook:
             intelligence=self._intelligence(),
             relay=self._relay(),
             recordings=media_pb2.Recordings(active=self._recordings.active, written=self._recordings.written),
+            signalling_peers=self._signalling.connected,
             health=[_component(component) for component in self._health.report()],
         )
         document.started_at.FromDatetime(self._started_at)

@@ -146,6 +146,7 @@ STATUS_SHAPE = READY_SHAPE | {
     "peer": {"id": "str", "name": "str", "type": "str"},
     "sessions": {"active": "int", "total": "int", "peak": "int", "failed": "int"},
     "recordings": {"active": "int", "written": "int"},
+    "peers": {"connected": "int"},
     "stream": {"source": "str", "sourceKind": "str", "loop": "bool"},
     "record": {"dir": "str"},
     "intelligence": {"vision": "bool", "speech": "bool"},

@@ -99,6 +99,7 @@ def status(statuses: Sequence[Message], serving: bool, listener: Listener, now: 
             "peak": sum(one.sessions.peak for one in statuses),
             "failed": sum(one.sessions.failed for one in statuses),
         },
+        "peers": {"connected": sum(one.signalling_peers for one in statuses)},
         "stream": {"source": first.source.value, "sourceKind": first.source.kind, "loop": first.loop},
         "record": {"dir": first.record_dir},
         "recordings": {
@@ -182,6 +183,7 @@ def unreachable_status(listener: Listener, version: str) -> Json:
         **unreachable_ready(listener, version),
         "peer": {"id": "", "name": "", "type": "server"},
         "sessions": {"active": 0, "total": 0, "peak": 0, "failed": 0},
+        "peers": {"connected": 0},
         "stream": {"source": "", "sourceKind": "none", "loop": False},
         "record": {"dir": ""},
         "recordings": {"active": 0, "written": 0},

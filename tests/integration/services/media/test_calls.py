@@ -121,6 +121,15 @@ async def test_candidates_count_before_the_offer_and_the_empty_one_is_no_error(s
         await until(lambda: viewer.frames["video"])
 
 
+async def test_the_status_counts_who_is_connected_by_signalling(serving, until):
+    async with serving() as server:
+        await enter(server, "one")
+        second = await enter(server, "two")
+        assert (await server.status()).signalling_peers == 2
+        second.cut()
+        await until(lambda: server.parts.signalling.connected == 1)
+
+
 async def test_a_further_offer_is_answered_in_the_same_session(serving, player, until):
     async with serving() as server:
         caller, viewer = await enter(server), player(server)
@@ -310,6 +319,7 @@ async def test_what_is_detected_is_told_to_who_sees_it_and_to_nobody_else(servin
         await until(lambda: server.sessions().active == 1)
         (peer,) = server.parts.peers.listed()
         server.parts.events.tell(Event("vision", {"of": "somebody else"}, session="another"))
+        server.parts.events.tell(Event("session.active", {"of": "no detection"}, session=peer.id))
         server.parts.events.tell(Event("speech", {"of": "this call"}, session=peer.id))
         server.parts.events.tell(Event("vision", {"of": "the source"}))
         for subtype, of in (("icey:speech", "this call"), ("icey:vision", "the source")):
