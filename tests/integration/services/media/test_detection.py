@@ -1,9 +1,14 @@
 """Motion and speech found in what publishers really send."""
 
+import asyncio
+import gc
+import threading
+
 import av
 import pytest
 
 from gen.media.v1 import media_pb2
+from tests.integration.services.media.leaks import descriptors, new_tasks
 from tests.speech import spoken
 
 SEEING = {"vision_enabled": True, "motion_threshold": 0.002, "motion_cooldown_usec": 200_000}
@@ -127,3 +132,28 @@ async def test_too_many_streams_wait_for_their_turn_and_that_is_told(serving, wa
             await server.stub.Close(media_pb2.CloseRequest(session_id=publishers[0].session_id), timeout=5)
             await until(lambda: any(dict(event.data)["source"] == "two" for event in events), 20)
         assert server.parts.detection.passed_over == 0
+
+
+async def test_who_was_recorded_and_looked_at_leaves_no_task_thread_or_descriptor(serving, publisher, tmp_path, until):
+    watched = {**SEEING, "speech_enabled": True, "clips_enabled": True, "snapshots_enabled": True}
+    async with serving(mode="record", record_dir=str(tmp_path), **watched) as server:
+        recordings = server.parts.recordings
+
+        async def publish():
+            one, before = publisher(server), recordings.written
+            await one.publish()
+            await until(lambda: recordings.active, 20)
+            await server.stub.Close(media_pb2.CloseRequest(session_id=one.session_id), timeout=5)
+            await one.close()
+            await until(lambda: recordings.written > before, 20)
+
+        await publish()
+        await until(lambda: not any(one.name == "vision" for one in threading.enumerate()))
+        gc.collect()
+        tasks, open_files, threads = asyncio.all_tasks(), descriptors(), threading.active_count()
+        for _ in range(5):
+            await publish()
+        await until(lambda: not new_tasks(tasks))
+        await until(lambda: descriptors() <= open_files)
+        await until(lambda: threading.active_count() <= threads)
+        assert recordings.written == 6
