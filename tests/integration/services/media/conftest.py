@@ -44,7 +44,7 @@ class Server:
 
 
 @asynccontextmanager
-async def _serving(**settings):
+async def _serving(*, port=0, **settings):
     defaults = {"candidate_addresses": ("127.0.0.1",), "turn": "false", "video_width": 320, "video_height": 180}
     async with AsyncExitStack() as stack:
         parts = await assemble(MediaSettings(**defaults | settings), stack, ConfigFile())
@@ -53,7 +53,7 @@ async def _serving(**settings):
         server = grpc.aio.server(options=SERVER_OPTIONS)
         parts.register(server)
         health_pb2_grpc.add_HealthServicer_to_server(HealthServicer(parts.health), server)
-        port = server.add_insecure_port("127.0.0.1:0")
+        port = server.add_insecure_port(f"127.0.0.1:{port}")
         await server.start()
         stack.push_async_callback(server.stop, None)
         stack.callback(parts.feed.close)

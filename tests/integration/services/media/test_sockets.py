@@ -227,6 +227,13 @@ async def test_without_a_backend_a_client_is_told_so_and_closed(unused_tcp_port)
         assert await heard(socket) == ([error(503, "Service unavailable")], 1013)
 
 
+async def test_a_client_that_comes_while_the_backend_is_away_waits_for_it(serving, unused_tcp_port):
+    async with _gateway(f"127.0.0.1:{unused_tcp_port}", patience_seconds=30) as gateway, gateway.connect() as socket:
+        await socket.send(AUTH)
+        async with serving(port=unused_tcp_port):
+            assert json.loads(await socket.recv())["type"] == "welcome"
+
+
 async def test_nothing_is_left_of_sockets_however_they_ended(serving, until):
     async with serving() as server, _gateway(server.address) as gateway:
         for number in range(12):
