@@ -55,7 +55,7 @@ class Attempts:
                 continue
             before = self._targets.popleft()
             self._retry = 0
-            if _name(before) == _name(self._targets[0]):  # with another key
+            if _asked(before) == _asked(self._targets[0]):  # with another key
                 self.retries += 1
             else:
                 self.fallbacks += 1
@@ -87,7 +87,7 @@ class Attempts:
         chance = random.random()  # noqa: S311  spreads retries, hides nothing
         self._wait = None if embedded or self._retry >= self._retries else outcome.wait_seconds(self._retry, chance)
         if self._wait is None and not outcome.blames_key:
-            self._leave_out_other_keys(call)
+            self._leave_out_other_keys()
         if self._wait is None and not (outcome.passes_on and len(self._targets) > 1):
             return False
         log.info(
@@ -97,12 +97,15 @@ class Attempts:
         self._tried_on(self.entry.configured.name, outcome.status)
         return True
 
-    def _leave_out_other_keys(self, call: Call) -> None:
+    def _leave_out_other_keys(self) -> None:
         """Do not ask the same model again with another key, which is not what it failed for."""
         first, *others = self._targets
-        left = [one for one in others if (_name(one), one[1].model) != (_name(first), call.model)]
-        self._targets = deque([first, *left])
+        self._targets = deque([first, *(one for one in others if _asked(one) != _asked(first))])
 
 
 def _name(target: tuple[Entry, Call]) -> str:
     return target[0].configured.name
+
+
+def _asked(target: tuple[Entry, Call]) -> tuple[str, str]:
+    return _name(target), target[1].model

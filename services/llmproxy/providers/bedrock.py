@@ -80,8 +80,7 @@ class _Account:
         if credentials is None:
             return {**headers, "authorization": f"Bearer {key}"} if key else headers
         url = URL(url)
-        host = url.raw_host or ""
-        headers["host"] = host if url.is_default_port() else f"{host}:{url.port}"
+        headers["host"] = url.host_port_subcomponent or ""
         signer = Signer(credentials, self._region, SERVICE)
         return signer.sign("POST", url.raw_path, headers, body, datetime.now(UTC))
 
