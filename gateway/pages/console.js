@@ -14,6 +14,7 @@ const byId = (id) => document.getElementById(id);
 let shown = null; // the last document
 let skewMs = 0; // how far this clock is ahead of the gateway's
 let heardAt = 0;
+let announced = ""; // the last verdict that was; what a person did is announced in between
 let listening = false; // whether the stream is open
 let token = sessionStorage.getItem("token"); // none is needed where the gateway has none
 
@@ -103,7 +104,7 @@ function drawVerdict(backends) {
   const [kind, sentence, backend] = verdict(backends);
   byId("verdict").dataset.tone = kind;
   patch(byId("verdict"), [h("h1", {}, sentence), backend && h("p", {}, since(backend.since))]);
-  if (byId("announcement").textContent !== sentence) byId("announcement").textContent = sentence;
+  if (announced !== sentence) byId("announcement").textContent = announced = sentence;
   const alert = kind === "bad";
   document.title = `${alert ? "✕ " : ""}${sentence} · Pulsegate`;
   const icon = alert ? "icon-alert.svg" : "icon.svg";
