@@ -1,14 +1,13 @@
 import asyncio
 import gc
 import itertools
-import threading
 
 import grpc
 import pytest
 from aiortc.rtp import RTCP_PSFB_APP, RtcpPsfbPacket, pack_remb_fci, unpack_remb_fci
 
 from gen.media.v1 import media_pb2
-from tests.integration.services.media.leaks import descriptors, new_tasks
+from tests.integration.services.media.leaks import descriptors, new_tasks, own_threads
 
 
 def brightness(viewer):
@@ -115,7 +114,7 @@ async def test_publishing_and_closing_at_any_moment_leaves_no_task_and_no_descri
         await until(lambda: server.sessions().active == 1)
         await server.parts.peers.listed()[0].close()
         gc.collect()
-        tasks, open_files, threads = asyncio.all_tasks(), descriptors(), threading.active_count()
+        tasks, open_files, threads = asyncio.all_tasks(), descriptors(), own_threads()
         for number in range(16):
             one = publisher(server)
             await one.publish()
@@ -124,7 +123,7 @@ async def test_publishing_and_closing_at_any_moment_leaves_no_task_and_no_descri
             await one.close()
         await until(lambda: not new_tasks(tasks))
         await until(lambda: descriptors() <= open_files)
-        await until(lambda: threading.active_count() <= threads)
+        await until(lambda: own_threads() <= threads)
         assert server.sessions().total == 17
         assert (await server.status()).relay.streams == []
 
@@ -198,3 +197,17 @@ async def test_readiness_tells_of_viewers_that_wait_in_vain(serving, publisher, 
         )
         await publisher(server).publish("news")
         await until(lambda: server.parts.health.serving("media.source"))
+
+
+async def test_a_publisher_whose_machine_is_gone_makes_room_for_the_next(serving, publisher, player, until):
+    async with serving(mode="relay", silence_seconds=1.0) as server:
+        first, second, viewer = publisher(server, brightness=60), publisher(server, brightness=180), player(server)
+        await first.publish()
+        await until(lambda: server.sessions().active == 1)
+        await second.publish()
+        await viewer.play()
+        await until(lambda: shows(viewer, 60))
+        for pair in first.connection.getTransceivers()[0].sender.transport.transport._connection._nominated.values():
+            pair.protocol.transport.sendto = lambda *_packet: None  # nobody says goodbye
+        await until(lambda: shows(viewer, 180))
+        assert [peer.id for peer in server.parts.peers.listed() if peer.media.publishes] == [second.session_id]
