@@ -72,7 +72,7 @@ function picture(top, say, hour, layers, shapes) {
     return h("rect", { class: "hover", x: place * STEP, y: 0, width: STEP, height: HEIGHT }, h("title", {}, `${time}: ${values}`));
   });
   return [
-    h("span", { class: "scale", "aria-hidden": "true" }, say(top)),
+    h("span", { class: "scale", "aria-hidden": "true" }, hour.some(Boolean) ? say(top) : "\u00a0"),
     h(
       "svg",
       { class: "hour", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": summary(hour, layers, say) },

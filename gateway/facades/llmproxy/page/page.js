@@ -15,6 +15,10 @@ const STATES = {
   disabled: ["idle", "disabled"],
   keyless: ["warn", "no key"],
 };
+const TROUBLES = {
+  "llmproxy.usage": "It answers, but what is spent is not kept",
+  "llmproxy.config": "It answers, by the configuration it had before",
+};
 
 const byId = (id) => document.getElementById(id);
 let shown = null; // the last document
@@ -31,7 +35,7 @@ function verdict({ state, reason, providers, troubles }) {
   if (state !== "serving") return ["bad", "The LLM proxy does not serve", reason];
   const used = providers.filter((one) => !["disabled", "keyless"].includes(one.state));
   const ill = used.filter((one) => one.state === "unhealthy");
-  if (troubles.length) return ["warn", `It answers, but ${troubles[0].name.replace("llmproxy.", "")} is in trouble`, troubles.map((one) => one.reason).join("; ")];
+  if (troubles.length) return ["warn", TROUBLES[troubles[0].name] ?? `${troubles[0].name} does not serve`, troubles.map((one) => one.reason).join("; ")];
   if (!used.length) return ["warn", "No provider can be asked", ""];
   if (!ill.length) return ["good", used.length === 1 ? `${used[0].name} answers` : `All ${used.length} providers answer`, ""];
   if (ill.length === used.length) return ["bad", "No provider answers", ill[0].reason];
