@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from gen.media.v1 import media_pb2
-from services.media.symple.exchange import Client, Exchange
+from services.media.symple.exchange import GOING_AWAY, Client, Exchange
 from services.media.symple.limits import AUTHENTICATION_SECONDS
 
 MOST_WAITING_BYTES = 4 * 1024 * 1024
@@ -75,6 +75,7 @@ class Signalling:
         self._exchange = exchange
         self._on_lost = on_lost
         self._on_change = on_change
+        self._ended = False
 
     @property
     def connected(self) -> int:
@@ -86,6 +87,9 @@ class Signalling:
         opening = await anext(requests, media_pb2.SignalRequest())
         if not opening.HasField("open"):
             raise NotOpened
+        if self._ended:
+            await write(media_pb2.SignalResponse(closing={"code": GOING_AWAY, "reason": "shutdown"}))
+            return
         socket = Socket()
         client = self._exchange.open(socket, opening.open.token_digest, time.monotonic())
         patience = asyncio.get_running_loop().call_later(AUTHENTICATION_SECONDS, self._exchange.expire, client)
@@ -99,7 +103,8 @@ class Signalling:
             self._forget(client)
 
     def close(self) -> None:
-        """Tell every client that the server ends, and close."""
+        """Tell every client that the server ends, and close; who comes later is sent away."""
+        self._ended = True
         self._exchange.shut_down()
 
     async def _read(self, requests: AsyncIterator[media_pb2.SignalRequest], client: Client, socket: Socket) -> None:

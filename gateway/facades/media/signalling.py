@@ -111,8 +111,11 @@ class Signalling:
         speaking = asyncio.create_task(_speak(call, opening, receive))
         try:
             await _listen(call, send)
-        except grpc.aio.AioRpcError as lost:
-            log.warning("signalling lost its backend", extra={"code": lost.code().name})
+        except (grpc.aio.AioRpcError, asyncio.CancelledError) as lost:
+            task = asyncio.current_task()
+            if isinstance(lost, asyncio.CancelledError) and task is not None and task.cancelling():
+                raise  # it is this socket that is to end, not the channel under it
+            log.warning("signalling lost its backend", extra={"reason": type(lost).__name__})
             await _dismiss(send, 503, "Service unavailable")
         finally:
             speaking.cancel()

@@ -217,9 +217,21 @@ async def test_every_client_is_told_when_the_media_process_ends(serving):
     async with serving() as server, _gateway(server.address) as gateway, gateway.connect() as socket:
         await socket.send(AUTH)
         assert json.loads(await socket.recv())["type"] == "welcome"
-        server.parts.stop()
+        server.parts.signalling.close()
         frames, code = await heard(socket)
         assert (frames[-1], code) == (SHUTDOWN, 1001)
+        async with gateway.connect() as late:
+            assert await heard(late) == ([], 1001)
+
+
+async def test_a_client_whose_channel_is_closed_under_it_is_told_so(serving):
+    async with serving() as server, _gateway(server.address) as gateway, gateway.connect() as socket:
+        await socket.send(AUTH)
+        assert json.loads(await socket.recv())["type"] == "welcome"
+        for channel in gateway.signalling._backend._direct.values():
+            await channel.close()
+        frames, code = await heard(socket)
+        assert (frames[-1], code) == (error(503, "Service unavailable"), 1013)
 
 
 async def test_without_a_backend_a_client_is_told_so_and_closed(unused_tcp_port):
