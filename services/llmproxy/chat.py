@@ -1,7 +1,7 @@
 """Anthropic's Messages translated to Chat Completions and back."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -108,8 +108,23 @@ def _messages(fields: Fields, dialect: Dialect, *, thinks: bool) -> list[dict[st
             )
         else:
             messages += _user(blocks_of(message["content"]), dialect)
-    messages = [message for message in messages if message.get("content") or message.get("tool_calls")]
+    messages = _results_first(message for message in messages if message.get("content") or message.get("tool_calls"))
     return _merged(messages) if dialect.alternating or not dialect.system_anywhere else messages
+
+
+def _results_first(messages: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Put results of tools right behind their calls, whatever the client said between."""
+    ordered: list[dict[str, Any]] = []
+    since_answer = 0
+    for message in messages:
+        if message["role"] == "tool":
+            ordered.insert(since_answer, message)
+            since_answer += 1
+            continue
+        ordered.append(message)
+        if message["role"] == "assistant":
+            since_answer = len(ordered)
+    return ordered
 
 
 def system_text(system: object) -> str:

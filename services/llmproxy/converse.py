@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import count
+from itertools import count, groupby
 from typing import Any
 
 import orjson
@@ -111,22 +111,14 @@ class _Translation:
     def messages(self, messages: Sequence[Fields]) -> list[dict[str, Any]]:
         """Translate the turns; roles alternate, and no turn is empty."""
         turns: list[dict[str, Any]] = []
-        for message in messages:
-            role, blocks = message["role"], blocks_of(message["content"])
-            if role == "system":
-                role, blocks = "user", [{"type": "text", "text": f"<system>\n{text_of(message['content'])}\n</system>"}]
-            if role == "user":  # results of tools come first, right behind the calls
-                blocks = sorted(blocks, key=lambda block: block.get("type") != "tool_result")
+        for role, blocks in _turns(messages):
             content = list(self._content(blocks))
-            if content and turns and turns[-1]["role"] == role:
+            if any("document" in block for block in content) and not any("text" in block for block in content):
+                content.append({"text": "See the document."})  # a document alone is refused
+            if content and turns and turns[-1]["role"] == role:  # what was between them was empty
                 turns[-1]["content"] += content
             elif content:
                 turns.append({"role": role, "content": content})
-        for turn in turns:
-            if any("document" in block for block in turn["content"]) and not any(
-                "text" in one for one in turn["content"]
-            ):
-                turn["content"].append({"text": "See the document."})  # a document alone is refused
         return turns
 
     def _content(self, blocks: Sequence[Fields]) -> Iterator[dict[str, Any]]:
@@ -183,6 +175,20 @@ class _Translation:
                 name = f"{title} {next(self._documents)}".strip()
                 return {"document": {"format": DOCUMENTS[kind], "name": name, "source": {"bytes": source.get("data")}}}
         raise AnswerError(400, "document: Bedrock takes documents in the request only, not by address")
+
+
+def _turns(messages: Sequence[Fields]) -> Iterator[tuple[str, list[Fields]]]:
+    """Yield what each side said before the other one spoke, results of tools first, right behind their calls."""
+    for role, said in groupby(messages, lambda message: "assistant" if message["role"] == "assistant" else "user"):
+        blocks: list[Fields] = []
+        for message in said:
+            if message["role"] == "system":
+                blocks.append({"type": "text", "text": f"<system>\n{text_of(message['content'])}\n</system>"})
+            else:
+                blocks += blocks_of(message["content"])
+        if role == "user":
+            blocks.sort(key=lambda block: block.get("type") != "tool_result")
+        yield role, blocks
 
 
 def _image(block: Fields) -> dict[str, Any]:

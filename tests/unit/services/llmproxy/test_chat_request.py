@@ -109,6 +109,14 @@ def test_results_come_first_right_behind_the_calls_whatever_their_order():
     ]
 
 
+def test_nothing_that_was_said_between_parts_results_from_their_calls():
+    system = {"role": "system", "content": "s"}
+    messages = [user(text("?")), assistant(USE, USE_2), system, user(text("x"), result()), user(result("toolu_2"))]
+    body = translated(messages=[*messages, assistant(text("y")), system])
+    roles = [message["role"] for message in body["messages"]]
+    assert roles == ["user", "assistant", "tool", "tool", "system", "user", "assistant", "system"]
+
+
 def test_an_error_an_empty_result_and_a_picture_are_told_in_words_a_tool_message_can_hold():
     messages = [
         user(result(content="bad", is_error=True)),

@@ -87,6 +87,9 @@ def test_calls_and_results_go_back_results_first():
             "content": [{"toolResult": {"toolUseId": "toolu_1", "content": [{"text": "blue"}]}}, {"text": "and?"}],
         },
     ]
+    system = {"role": "system", "content": "s"}
+    between = translated(messages=[user(text("?")), assistant(USE), system, user(RESULT)], tools=[TOOL])
+    assert [list(block) for block in between["messages"][2]["content"]] == [["toolResult"], ["text"]]
     assert body["toolConfig"] == {
         "tools": [{"toolSpec": {"name": "look", "description": "Look.", "inputSchema": {"json": TOOL["input_schema"]}}}]
     }
