@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
@@ -20,6 +21,7 @@ from gateway.monitor import Monitor, Watched
 from gateway.settings import GatewaySettings
 from gateway.snapshots import Snapshots
 from gateway.usage import Usage
+from tests.integration.authority import Authority
 
 AUTH = json.dumps({"type": "auth", "user": "viewer"})
 SHUTDOWN = {"type": "event", "name": "shutdown", "subtype": "shutdown", "message": "Server shutting down"}
@@ -47,7 +49,7 @@ class Gateway:
 
 
 @asynccontextmanager
-async def _gateway(target, most=1024, patience_seconds=0.1, **settings):
+async def _gateway(target, most=1024, patience_seconds=0.1, context=None, **settings):
     settings = GatewaySettings(media_host="gateway.example", **settings)
     async with AsyncExitStack() as stack:
         monitor = Monitor([Watched("media", target, FACADE.components, FACADE.watch_status)])
@@ -62,7 +64,8 @@ async def _gateway(target, most=1024, patience_seconds=0.1, **settings):
         sites = {ports[0]: site, ports[1]: Site("other", Bridge(Flask("other"), 1000))}
         snapshots, usage = Snapshots(lambda: monitor.version), Usage()
         front = Front(sites, ports[1], snapshots, Metrics(CollectorRegistry()), usage)
-        listeners = Listeners(front, snapshots, usage, grace_seconds=5)
+        contexts = {ports[0]: context} if context else None
+        listeners = Listeners(front, snapshots, usage, 5, contexts)
         serving = asyncio.create_task(listeners.serve(sockets=[bound, other]))
 
         async def stop():
@@ -143,6 +146,25 @@ async def test_a_proxy_we_trust_may_say_that_it_speaks_https(serving):
                 else:
                     async with gateway.connect(**how):
                         pass
+
+
+async def test_a_port_with_a_certificate_takes_encrypted_sockets_and_its_own_pages(serving, tmp_path):
+    files = Authority().files(tmp_path, "127.0.0.1")
+    trusting = ssl.create_default_context(cafile=str(files.authority))
+    async with serving() as server, _gateway(server.address, context=files.http_context()) as gateway:
+        origin = f"https://127.0.0.1:{gateway.port}"
+        how = {"ssl": trusting, "origin": origin, "compression": None, "proxy": None}
+        async with websockets.connect(f"wss://127.0.0.1:{gateway.port}/ws", **how) as socket:
+            await socket.send(AUTH)
+            assert json.loads(await socket.recv())["type"] == "welcome"
+            await socket.send("x" * 300_000)
+            frames, code = await heard(socket)
+            assert (frames[-1], code) == (error(413, "Message too large"), 1009)
+        with pytest.raises(websockets.InvalidStatus):
+            async with websockets.connect(
+                f"wss://127.0.0.1:{gateway.port}", **{**how, "origin": origin.replace("https", "http")}
+            ):
+                pass
 
 
 async def test_the_token_is_asked_for_in_the_auth_message_only(serving):
