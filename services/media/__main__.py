@@ -27,6 +27,7 @@ from services.media.detection.detection import Detection
 from services.media.detection.source import WatchedSource
 from services.media.detection.voice import best_rule
 from services.media.events import Events
+from services.media.load import Load, processors
 from services.media.news import News
 from services.media.origin import Origin
 from services.media.peers import Full, Limits, Peers, UnknownPeer
@@ -53,6 +54,7 @@ log = logging.getLogger("services.media")
 class Parts:
     """What the media process is made of, running."""
 
+    load: Load
     streams: Streams
     recordings: Recordings
     peers: Peers
@@ -88,7 +90,9 @@ async def run(settings: MediaSettings, file: ConfigFile) -> None:
         logging.getLogger(library).setLevel(logging.WARNING)  # they tell every candidate pair at INFO
     async with AsyncExitStack() as stack:
         parts = await assemble(settings, stack, file)
-        metrics.export(Activity(parts.peers, parts.streams, parts.recordings, parts.detection, parts.signalling))
+        metrics.export(
+            Activity(parts.load, parts.peers, parts.streams, parts.recordings, parts.detection, parts.signalling)
+        )
         await serve(settings, parts.health, parts.register, on_drain=parts.drain, on_stop=parts.stop)
 
 
@@ -133,10 +137,11 @@ async def assemble(settings: MediaSettings, stack: AsyncExitStack, file: ConfigF
         await start(stack, detection.keep_up(), "detection")
     if settings.turn == "auto":
         await start(stack, _look_for_turn(settings, health), "look-out for TURN")
+    load = Load(settings.max_load, processors())
     peers = Peers(
         streams,
         await ways.choose(settings.fan_out, _encoding(settings), settings.publish_bitrate),
-        Limits(settings.max_viewers, settings.setup_seconds, settings.silence_seconds),
+        Limits(settings.max_viewers, load, settings.setup_seconds, settings.silence_seconds),
         on_change,
     )
     peers.on_state.append(news.session)
@@ -149,13 +154,14 @@ async def assemble(settings: MediaSettings, stack: AsyncExitStack, file: ConfigF
     signalling, calls = _signalling(settings, peers, source_error, on_change)
     stack.push_async_callback(calls.close)
     stack.callback(events.listen(calls.show))
-    book = StatusBook(settings, file, health, Activity(peers, streams, recordings, detection, signalling))
+    book = StatusBook(settings, file, health, Activity(load, peers, streams, recordings, detection, signalling))
     feed = StatusFeed(book.build)
+    await start(stack, load.watch(on_change), "load")
     health.on_change(feed.changed)
     health.on_change(lambda: news.health(health))
     served = Served(peers, book, feed, _artifacts(settings, detection), signalling, events)
     servicer = MediaServicer(settings, served)
-    return Parts(streams, recordings, peers, health, book, feed, events, detection, servicer, signalling, calls)
+    return Parts(load, streams, recordings, peers, health, book, feed, events, detection, servicer, signalling, calls)
 
 
 def _signalling(

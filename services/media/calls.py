@@ -169,7 +169,7 @@ class Calls:
     def _begin(self, address: str) -> None:
         if address in self._calls and not self._calls[address][0].over:
             self._tell(address, "call:reject", {"reason": "busy"})
-        elif self._peers.full:
+        elif not self._has_room():
             self._tell(address, "call:reject", {"reason": CAPACITY})
         else:
             self.end(address)
@@ -179,6 +179,13 @@ class Calls:
             self._ending.add(task)
             task.add_done_callback(self._ending.discard)
             self._tell(address, "call:accept")
+
+    def _has_room(self) -> bool:
+        try:
+            self._peers.check_room()
+        except Full:
+            return False
+        return True
 
     async def _start(self, address: str, offer: str) -> tuple[Peer, str]:
         """Start the kind of session that the mode and the offer ask for."""

@@ -21,6 +21,11 @@ class MediaCollector(Collector):
         yield GaugeMetricFamily("pulsegate_media_sessions_active", "Peer connections connected now", counts.active)
         yield CounterMetricFamily("pulsegate_media_sessions", "Calls accepted since start", counts.total)
         yield CounterMetricFamily("pulsegate_media_sessions_failed", "Calls that never connected", counts.failed)
+        yield CounterMetricFamily(
+            "pulsegate_media_sessions_refused", "Calls refused because there was no room", counts.refused
+        )
+        load = self._activity.load.share
+        yield GaugeMetricFamily("pulsegate_media_load", "Share of processor time used, over 5 seconds", load)
         recordings = self._activity.recordings
         yield GaugeMetricFamily("pulsegate_media_recordings_active", "Files being recorded now", recordings.active)
         yield CounterMetricFamily("pulsegate_media_recordings", "Files recorded since start", recordings.written)

@@ -9,6 +9,7 @@ from functools import partial
 
 from services.media import fragment
 from services.media.inbound import Inbound
+from services.media.load import Load
 from services.media.offer import Offer, parse
 from services.media.peer import Peer, State, new_id
 from services.media.streams import Streams
@@ -27,24 +28,26 @@ class UnknownPeer(Exception):
 
 
 class Full(Exception):
-    """No session can be taken now."""
+    """No session can be taken now; says why."""
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Calls so far; ``total``, ``peak`` and ``failed`` never fall."""
+    """Calls so far; all but ``active`` never fall."""
 
     active: int
     total: int
     peak: int
     failed: int
+    refused: int
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How many peers there may be and how long they may be silent."""
+    """How many peers there may be, how busy they may make us, and how long they may be silent."""
 
     most: int
+    load: Load
     setup_seconds: float
     silence_seconds: float
 
@@ -65,7 +68,7 @@ class Peers:
         self._on_change = on_change
         self._peers: dict[str, Peer] = {}
         self._answering = asyncio.Semaphore(_MOST_ANSWERS_AT_ONCE)
-        self._total = self._peak = self._failed = 0
+        self._total = self._peak = self._failed = self._refused = 0
         self._refusing = False
 
     async def view(self, stream: str, offer_text: str) -> tuple[Peer, str]:
@@ -75,7 +78,7 @@ class Peers:
         """
         offer = parse(offer_text)
         kinds = offer.wanted()
-        self._check_room()
+        self.check_room()
         media = Viewing(self._streams.hub(stream), self._ways.fan_out)
         return await self._add(Peer(new_id(), stream, media, self._note), offer, kinds)
 
@@ -87,7 +90,7 @@ class Peers:
         offer = parse(offer_text)
         kinds = offer.offered()
         self._streams.check_publishable(stream)
-        self._check_room()
+        self.check_room()
         peer_id = new_id()
         make_inbound = partial(Inbound, stream, peer_id, label or stream, kinds)
         media = self._ways.receive(make_inbound, self._streams.begin)
@@ -98,10 +101,6 @@ class Peers:
         if peer is None or peer.state in (State.ENDING, State.ENDED):
             raise UnknownPeer("no such session")
         return peer
-
-    def _check_room(self) -> None:
-        if self.full:
-            raise Full("no session can be taken now")
 
     async def _add(self, peer: Peer, offer: Offer, kinds: tuple[Kind, ...]) -> tuple[Peer, str]:
         self._peers[peer.id] = peer
@@ -120,10 +119,21 @@ class Peers:
         """Give a peer more candidates; raises ``UnknownPeer``, ``UnusableFragment`` or ``RestartUnsupported``."""
         await self._find(peer_id).add_fragment(fragment.parse(text))
 
-    @property
-    def full(self) -> bool:
-        """Whether a peer that comes now is refused."""
-        return self._refusing or len(self._peers) >= self._limits.most
+    def check_room(self) -> None:
+        """Raise ``Full`` if a peer that comes now is refused; those there are stay untouched."""
+        if why := self.full():
+            self._refused += 1
+            raise Full(f"no session can be taken now: {why}")
+
+    def full(self) -> str:
+        """Tell why a peer that comes now is refused; empty while none is."""
+        if self._refusing:
+            return "the server ends"
+        if len(self._peers) >= self._limits.most:
+            return f"{len(self._peers)} of {self._limits.most} sessions are taken"
+        if self._limits.load.too_much:
+            return "the processor is busy"
+        return ""
 
     async def close(self, peer_id: str) -> None:
         """End one peer; raises ``UnknownPeer``."""
@@ -151,7 +161,7 @@ class Peers:
     def counts(self) -> Counts:
         """Count the calls."""
         active = sum(peer.state is State.ACTIVE for peer in self._peers.values())
-        return Counts(active, self._total, self._peak, self._failed)
+        return Counts(active, self._total, self._peak, self._failed, self._refused)
 
     def listed(self) -> list[Peer]:
         """List every peer that has not ended, oldest first."""

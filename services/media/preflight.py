@@ -51,6 +51,8 @@ class Facts:
     speech_fallback: str
     """Why speech is not judged by the better rule; empty when it is."""
     streams_passed_over: int
+    full: str
+    """Why no session is taken now; empty while one is."""
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,11 @@ def _live(facts: Facts) -> list[Check]:
         )
     if facts.vision or facts.speech:
         checks.append(_detection(facts))
+    checks.append(
+        Check("capacity", "warn", f"No session is taken now: {facts.full}")
+        if facts.full
+        else Check("capacity", "pass", "New sessions are taken")
+    )
     checks.append(Check("media_worker", "pass", "The media process answers"))
     return checks
 

@@ -154,6 +154,12 @@ class MediaSettings(BackendSettings):
         2_500_000, ge=150_000, le=50_000_000, description="bits per second a publisher is told it may send at most"
     )
     max_viewers: int = Field(1000, ge=1, description="sessions at once; one more is refused")
+    max_load: float = Field(
+        0.9,
+        ge=0,
+        le=1,
+        description="share of processor time used, over 5 seconds, from which on a session is refused; 0 for no limit",
+    )
     setup_seconds: float = Field(10.0, gt=0, description="time a viewer gets to connect after its answer")
     silence_seconds: float = Field(8.0, gt=0, description="time without any sign of a viewer until it is dropped")
     fan_out: Literal["auto", "plain", "stock"] = Field(

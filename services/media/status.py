@@ -14,6 +14,7 @@ from runtime.health import Component, Health
 from services.media import clock, preflight, scrub
 from services.media.config_file import ConfigFile
 from services.media.detection.detection import Detection
+from services.media.load import Load
 from services.media.origin import Origin
 from services.media.peers import Peers
 from services.media.recording.recordings import Recordings
@@ -43,6 +44,7 @@ _RESULTS = {
 class Activity:
     """Whatever goes on in this process and is counted."""
 
+    load: Load
     peers: Peers
     streams: Streams
     recordings: Recordings
@@ -164,6 +166,7 @@ class StatusBook:
             speech_fallback=self._detection.fallback,
             streams_passed_over=self._detection.passed_over,
             clock_synchronised=clock.synchronised(),
+            full=self._peers.full(),
         )
 
     def _reason(self, name: str) -> str:
@@ -200,6 +203,7 @@ def known(settings: MediaSettings, file: ConfigFile) -> preflight.Facts:
         speech_rule="",
         speech_fallback="",
         streams_passed_over=0,
+        full="",
     )
 
 

@@ -81,6 +81,7 @@ def _ours(stack: ExitStack, folder: Path, film: Path, name: str, fan_out: str, v
         "FAN_OUT": fan_out,
         "SILENCE_SECONDS": "600",
         "MAX_VIEWERS": "1000",
+        "MAX_LOAD": "0",
         "SETUP_SECONDS": "120",
     }
     system.start("media", **{f"PULSEGATE_MEDIA_{key}": value for key, value in variables.items()})

@@ -46,6 +46,7 @@ class Server:
 @asynccontextmanager
 async def _serving(*, port=0, **settings):
     defaults = {"candidate_addresses": ("127.0.0.1",), "turn": "false", "video_width": 320, "video_height": 180}
+    defaults["max_load"] = 0.0  # the players share this process's loop
     async with AsyncExitStack() as stack:
         parts = await assemble(MediaSettings(**defaults | settings), stack, ConfigFile())
         await parts.health.start()

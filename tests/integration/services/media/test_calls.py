@@ -102,7 +102,7 @@ async def test_no_call_is_accepted_that_could_not_be_served(serving, player, unt
         await first.play(player(server))
         await second.call("call:init")
         assert (await second.hear("call:reject"))["data"] == {"reason": "capacity"}
-        assert server.sessions().total == 1
+        assert (server.sessions().total, server.sessions().refused) == (1, 1)
 
 
 async def test_candidates_count_before_the_offer_and_the_empty_one_is_no_error(serving, player, until):

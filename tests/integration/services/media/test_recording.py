@@ -116,7 +116,8 @@ async def test_publishers_are_recorded_side_by_side_until_they_hang_up(serving, 
         registry = CollectorRegistry()
         parts = server.parts
         metrics.export(
-            Activity(parts.peers, parts.streams, parts.recordings, parts.detection, parts.signalling), registry
+            Activity(parts.load, parts.peers, parts.streams, parts.recordings, parts.detection, parts.signalling),
+            registry,
         )
         assert registry.get_sample_value("pulsegate_media_recordings_total") == 2
         assert registry.get_sample_value("pulsegate_media_recordings_active") == 0

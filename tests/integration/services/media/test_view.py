@@ -150,9 +150,39 @@ async def test_one_viewer_too_many_is_refused_and_may_come_back(serving, player,
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await second.ask()
         assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert refused.value.details() == "no session can be taken now: 1 of 1 sessions are taken"
+        assert await capacity(server) == (
+            media_pb2.Check.RESULT_WARN,
+            "No session is taken now: 1 of 1 sessions are taken",
+        )
+        assert server.sessions().refused == 1
         await first.close()
         await until(lambda: not server.parts.peers.listed())
         await player(server).play()
+
+
+async def capacity(server):
+    checks = (await server.status()).preflight.checks
+    return next((one.result, one.detail) for one in checks if one.name == "capacity")
+
+
+async def test_nobody_is_taken_while_the_processor_is_busy_and_who_is_there_stays(serving, player, until):
+    async with serving() as server:
+        first, second = player(server, kinds=("video",)), player(server, kinds=("video",))
+        await first.play()
+        await until(lambda: server.parts.load.share > 0)
+        server.parts.load.most = 1e-9
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await second.ask()
+        assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert refused.value.details() == "no session can be taken now: the processor is busy"
+        assert await capacity(server) == (media_pb2.Check.RESULT_WARN, "No session is taken now: the processor is busy")
+        seen = len(first.frames["video"])
+        await until(lambda: len(first.frames["video"]) >= seen + 10)
+        server.parts.load.most = 0.0
+        assert await capacity(server) == (media_pb2.Check.RESULT_PASS, "New sessions are taken")
+        await second.play()
+        await until(lambda: second.frames["video"])
 
 
 async def test_an_answer_nobody_connects_to_is_freed_and_counted_as_failed(serving, player, until):

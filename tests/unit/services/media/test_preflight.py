@@ -29,6 +29,7 @@ FACTS = Facts(
     speech_rule="silero_vad",
     speech_fallback="",
     streams_passed_over=0,
+    full="",
 )
 DEMO = "TURN is using demo credentials; configure turn.secret before exposing the server."
 UNSET = "TURN externalIp is unset; remote NAT traversal may fail outside local or host-network testing."
@@ -61,6 +62,7 @@ def test_checks_come_in_documented_order():
         "intelligence",
         "clock",
         "source_live",
+        "capacity",
         "media_worker",
     ]
 
@@ -104,6 +106,8 @@ def test_checks_come_in_documented_order():
             "detection", {"vision": True, "streams_passed_over": 2}, "warn",
             f"{MOTION}; streams that are not looked at, because there are too many: 2",
         ),
+        ("capacity", {}, "pass", "New sessions are taken"),
+        ("capacity", {"full": "the server ends"}, "warn", "No session is taken now: the server ends"),
         ("record_dir", {"mode": "record", "record_dir_error": "full"}, "fail", "Recordings cannot be written: full"),
         ("record_dir", {"mode": "record"}, "pass", "Recordings can be written"),
     ],
