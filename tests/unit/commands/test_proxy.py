@@ -72,6 +72,7 @@ def test_the_key_goes_along_where_there_is_one(listening):
 
 def test_where_nothing_listens_is_nothing(listening):
     port = listening.server_port
+    listening.shutdown()  # or the thread might still take what comes
     listening.server_close()
     assert proxy.ask(settings(port)) is Answer.NOTHING
 
