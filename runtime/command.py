@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import os
 import runpy
 import sys
 
@@ -26,15 +27,19 @@ COMMANDS = {
     "healthcheck": "runtime.healthcheck",
 }
 
-# Flags of the originals that tell something instead of starting the process that stands in for it.
-TELLING = {"media": ("commands.icey", {"--doctor", "--version"})}
+# Flags and the variable of the originals that tell something instead of starting the process that stands in for it.
+TELLING = {"media": ("commands.icey", {"--doctor", "--version"}, "ICEY_DOCTOR")}
+
+_YES = {"1", "true", "yes", "on"}
 
 
 def main() -> int:
     """Run what the first word names; only that is imported, since a health check is started often."""
     name, arguments = (sys.argv[1], sys.argv[2:]) if len(sys.argv) > 1 else ("", [])
-    if name in TELLING and TELLING[name][1].intersection(arguments):
-        return int(importlib.import_module(TELLING[name][0]).main(arguments))
+    if name in TELLING:
+        teller, flags, variable = TELLING[name]
+        if flags.intersection(arguments) or os.environ.get(variable, "").lower() in _YES:
+            return int(importlib.import_module(teller).main(arguments))
     if name in COMMANDS:
         return int(importlib.import_module(COMMANDS[name]).main(arguments))
     module = _process(name)

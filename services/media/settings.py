@@ -1,8 +1,8 @@
 """What the media process can be told, by its own names and by the documented ``ICEY_*`` variables."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AliasChoices, BeforeValidator, Field, SecretStr
+from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, model_validator
 
 from runtime.settings import BackendSettings
 
@@ -111,6 +111,11 @@ class MediaSettings(BackendSettings):
         description="whether viewers are told to use TURN; auto: while a TURN server answers on host and turn_port",
         validation_alias=_documented("TURN", "turn"),
     )
+    disable_turn: bool = Field(
+        default=False,
+        description="the old spelling of `turn` being false, where `turn` itself is not told",
+        validation_alias=_documented("DISABLE_TURN", "disable_turn"),
+    )
     turn_look_seconds: float = Field(
         5.0, gt=0, description="how often `auto` looks for a TURN server until one has answered"
     )
@@ -166,3 +171,12 @@ class MediaSettings(BackendSettings):
         "auto",
         description="how packets leave: auto takes the fastest way that works here; stock decodes publishers, too",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _old_spelling(cls, told: dict[str, Any]) -> dict[str, Any]:
+        """Take ``disable_turn`` for ``turn``, so that it counts as told: it wins over the configuration file."""
+        named = {name.removeprefix("PULSEGATE_MEDIA_").removeprefix("ICEY_").lower(): told[name] for name in told}
+        if "turn" in named or str(named.get("disable_turn", "")).lower() not in {"1", "true", "t", "yes", "y", "on"}:
+            return told
+        return told | {"turn": "false"}

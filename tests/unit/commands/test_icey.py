@@ -1,11 +1,14 @@
 import json
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from commands import icey
 from runtime import command
 
+ROOT = Path(__file__).parents[3]
 SEED_KEYS = {"status", "ready", "product", "service", "mode", "checks", "warnings"}
 
 
@@ -108,3 +111,20 @@ def test_the_command_leads_there_without_starting_the_process(monkeypatch, capsy
     monkeypatch.setattr(sys, "argv", ["pulsegate", "media", "--version"])
     assert command.main() == 0
     assert capsys.readouterr().out.startswith("icey-server ")
+
+
+@pytest.mark.parametrize("value", ["1", "true", "on"])
+def test_a_container_may_ask_by_a_variable(monkeypatch, capsys, value):
+    monkeypatch.setenv("ICEY_DOCTOR", value)
+    monkeypatch.setattr(sys, "argv", ["pulsegate", "media", "--mode", "relay"])
+    assert command.main() == 0
+    assert json.loads(capsys.readouterr().out)["mode"] == "relay"
+
+
+def test_a_variable_that_says_no_asks_nothing(monkeypatch):
+    monkeypatch.setenv("ICEY_DOCTOR", "0")
+    start = "import sys; from runtime.command import main; sys.argv[1:] = ['media', '--help']; main()"
+    said = subprocess.run(
+        [sys.executable, "-c", start], capture_output=True, text=True, cwd=ROOT, timeout=60, check=True
+    )
+    assert said.stdout.startswith("usage: pulsegate media")

@@ -225,3 +225,21 @@ def test_a_speech_detector_that_is_not_here_ends_with_the_documented_code(monkey
 def test_warnings_are_told_at_start(write, capsys):
     configure(["--icey-config", write({"z": 1})])
     assert "Warning: unknown config key 'z' (ignored)\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("told", "turn"),
+    [
+        ({"ICEY_DISABLE_TURN": "1"}, "false"),
+        ({"ICEY_DISABLE_TURN": "0"}, "true"),
+        ({"ICEY_DISABLE_TURN": "1", "ICEY_TURN": "auto"}, "auto"),
+        ({"PULSEGATE_MEDIA_DISABLE_TURN": "true"}, "false"),
+        ({}, "true"),
+    ],
+)
+def test_the_old_spelling_turns_turn_off_whatever_the_file_says_but_not_the_new_one(write, monkeypatch, told, turn):
+    monkeypatch.delenv("ICEY_TURN", raising=False)
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    settings, _ = configure(["--icey-config", write({"turn": {"enabled": True}})])
+    assert settings.turn == turn
