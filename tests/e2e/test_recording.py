@@ -68,7 +68,7 @@ async def see_it_on_the_page(context, system):
     await page.goto(system.url("media", "/"))
     files = page.locator("#recordings li")
     await expect(files).to_have_count(2, timeout=PATIENCE_MS)
-    await expect(page.locator("#watch")).to_be_disabled()
+    await expect(page.locator("#peer-list button")).to_have_text(["Broadcast"])
     await expect(page.locator("#recording")).to_be_hidden()
     await files.filter(has_text="again-").get_by_role("link").click()
     async with asyncio.timeout(PATIENCE_MS / 1000):

@@ -1,155 +1,12 @@
-// Plays the stream over WHEP and shows what /api/status says; every address is relative, so a path prefix works too.
+// Shows what /api/status says; the stage, which watches and broadcasts, is in stage.js.
+
+import { ask, fileUrl, useToken } from "./ask.js";
+import { client, measure } from "./stage.js";
 
 const byId = (id) => document.getElementById(id);
-const video = byId("video");
-const watch = byId("watch");
-const sound = byId("sound");
-const notice = byId("notice");
 
 const STATUS_EVERY_MS = 2000;
-const RETRY_MS = [500, 1000, 2000];
 const GRAPH_POINTS = 61;
-
-let token = sessionStorage.getItem("token") ?? "";
-let wanted = false;
-let retries = 0;
-let session = null;
-
-function ask(path, options = {}) {
-  const headers = new Headers(options.headers);
-  if (token) headers.set("Authorization", `Bearer ${token}`);
-  return fetch(path, { ...options, headers, signal: AbortSignal.timeout(10000) });
-}
-
-class Refused extends Error {}
-
-class Session {
-  constructor() {
-    this.peer = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
-    this.began = performance.now();
-    this.ended = false;
-    this.before = null;
-  }
-
-  async open() {
-    const media = new MediaStream();
-    this.peer.addTransceiver("video", { direction: "recvonly" });
-    this.peer.addTransceiver("audio", { direction: "recvonly" });
-    this.peer.ontrack = (event) => {
-      media.addTrack(event.track);
-      if ("jitterBufferTarget" in event.receiver) event.receiver.jitterBufferTarget = 0;
-    };
-    this.peer.onconnectionstatechange = () => {
-      if (["failed", "disconnected", "closed"].includes(this.peer.connectionState)) this.lost();
-    };
-    await this.peer.setLocalDescription();
-    const answer = await ask("whep", {
-      method: "POST",
-      headers: { "Content-Type": "application/sdp", Accept: "application/sdp" },
-      body: this.peer.localDescription.sdp,
-    });
-    if (!answer.ok) throw new Refused(answer.status === 401 ? "A token is needed." : `The server answered ${answer.status}.`);
-    this.location = new URL(answer.headers.get("Location"), answer.url).href;
-    await this.peer.setRemoteDescription({ type: "answer", sdp: await answer.text() });
-    if (this.ended) return this.forget();
-    video.srcObject = media;
-    video.requestVideoFrameCallback((now) => {
-      byId("first").textContent = `${Math.round(now - this.began)} ms`;
-      notice.hidden = true;
-      retries = 0;
-    });
-    await video.play();
-  }
-
-  lost() {
-    if (this.ended) return;
-    this.location = null;
-    this.close();
-    again("The connection was lost.");
-  }
-
-  close() {
-    this.ended = true;
-    this.forget();
-  }
-
-  // The session is deleted before the peer says goodbye by itself; the other way round it would be gone already.
-  forget() {
-    const location = this.location;
-    this.location = null;
-    const deleted = location ? ask(location, { method: "DELETE", keepalive: true }) : Promise.resolve();
-    deleted.catch(() => {}).finally(() => this.peer.close());
-  }
-
-  async measure() {
-    const reports = [...(await this.peer.getStats()).values()];
-    const now = reports.find((one) => one.type === "inbound-rtp" && one.kind === "video");
-    const bytes = reports.filter((one) => one.type === "inbound-rtp").reduce((sum, one) => sum + one.bytesReceived, 0);
-    if (!now) return;
-    byId("size").textContent = now.frameWidth ? `${now.frameWidth}×${now.frameHeight}` : "–";
-    byId("fps").textContent = now.framesPerSecond ?? "–";
-    byId("lost").textContent = now.packetsLost;
-    byId("freezes").textContent = now.freezeCount ?? 0;
-    if (this.before) {
-      const seconds = (now.timestamp - this.before.timestamp) / 1000;
-      byId("rate").textContent = (((bytes - this.before.bytes) * 8) / seconds / 1e6).toFixed(2);
-    }
-    this.before = { timestamp: now.timestamp, bytes };
-  }
-}
-
-async function start() {
-  const mine = new Session();
-  session = mine;
-  notice.hidden = false;
-  notice.textContent = "Connecting…";
-  try {
-    await mine.open();
-  } catch (error) {
-    if (mine.ended) return;
-    mine.close();
-    again(error instanceof Refused ? error.message : "The server cannot be reached.");
-  }
-}
-
-function again(reason) {
-  notice.hidden = false;
-  if (!wanted) return;
-  notice.textContent = `${reason} Trying again…`;
-  setTimeout(() => wanted && start(), RETRY_MS[Math.min(retries++, RETRY_MS.length - 1)]);
-}
-
-function show() {
-  watch.textContent = wanted ? "Stop" : "Watch";
-  sound.disabled = !wanted;
-  sound.textContent = video.muted ? "Sound on" : "Sound off";
-}
-
-watch.onclick = () => {
-  wanted = !wanted;
-  show();
-  if (wanted) {
-    retries = 0;
-    start();
-    return;
-  }
-  session?.close();
-  session = null;
-  video.srcObject = null;
-  notice.hidden = false;
-  notice.textContent = "Press Watch to see the stream.";
-  for (const id of ["size", "fps", "rate", "lost", "freezes", "first"]) byId(id).textContent = "–";
-};
-
-sound.onclick = () => {
-  video.muted = !video.muted;
-  show();
-};
-
-addEventListener("pagehide", () => {
-  session?.close();
-  session?.peer.close();
-});
 
 function list(id, rows) {
   byId(id).replaceChildren(...rows);
@@ -194,11 +51,6 @@ function uptime(seconds) {
   const [[size, unit], next] = [parts[at], parts[at + 1]];
   const rest = next ? Math.floor((seconds % size) / next[0]) : 0;
   return `up ${Math.floor(seconds / size)} ${unit}${rest ? ` ${rest} ${next[1]}` : ""}`;
-}
-
-// Links are plain, so they carry the token where there is one.
-function fileUrl(url) {
-  return token ? `${url}?token=${encodeURIComponent(token)}` : url;
 }
 
 function size(bytes) {
@@ -254,11 +106,6 @@ function showDetection({ vision, speech }) {
   byId("snapshot-link").href = url;
 }
 
-function showMode(mode) {
-  watch.disabled = mode === "record";
-  if (mode === "record" && !wanted) notice.textContent = "This server records what is published to it.";
-}
-
 function tell(verdict, className = verdict) {
   byId("verdict").textContent = verdict;
   byId("verdict").className = `pill ${className}`;
@@ -273,14 +120,13 @@ async function refresh() {
     tell(status.status);
     byId("name").textContent = status.peer.name || "Icey Server";
     byId("runtime").textContent = `${status.mode} · ${status.runtime.state} · ${uptime(status.uptimeSec)} · ${status.version}`;
-    byId("source").textContent = status.stream.source;
+    byId("source").textContent = status.mode === "stream" ? status.stream.source : "";
     for (const key of ["active", "total", "peak", "failed"]) byId(key).textContent = status.sessions[key];
     graph(status.sessions.active);
     list("checks", status.checks.map(checkRow));
     list("warnings", status.warnings.map(warningRow));
     byId("recording").hidden = !status.recordings.active;
     byId("recording").textContent = `${status.recordings.active} running`;
-    showMode(status.mode);
     showDetection(status.intelligenceDetail);
     await refreshFiles();
   } catch {
@@ -290,18 +136,18 @@ async function refresh() {
 
 byId("token-form").onsubmit = (event) => {
   event.preventDefault();
-  token = byId("token").value;
-  sessionStorage.setItem("token", token);
+  useToken(byId("token").value);
+  client.open();
   refresh();
 };
 
 async function loop() {
   for (;;) {
     if (!document.hidden) await refresh();
-    if (session && !session.ended) await session.measure().catch(() => {});
+    await measure().catch(() => {});
     await new Promise((resolve) => setTimeout(resolve, STATUS_EVERY_MS));
   }
 }
 
-show();
+client.open();
 loop();
