@@ -36,8 +36,7 @@ class Doorstep(asyncio.Protocol):
         self._transport = transport
         self._connections.add(self)
         self._host = peer_host(transport)
-        self._usage.open(self._host)
-        excess = self._usage.excess(self._host)
+        excess = self._usage.open(self._host)
         self._refusal = self._usage.too_many_sockets() if excess > 0 else None
         seconds = CROWDED_SECONDS if self._refusal else self._of_uvicorn["config"].timeout_keep_alive
         self._patience = asyncio.get_running_loop().call_later(seconds, transport.close)
@@ -47,7 +46,7 @@ class Doorstep(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Answer the first request here, or leave it and all others to uvicorn."""
         transport = cast("asyncio.Transport", self._transport)
-        answer = self._snapshots.get_raw((_place(transport), data))
+        answer = self._snapshots.get_raw((_place(transport, self._host), data))
         if answer is None:
             self._bring_in(transport).data_received(data)
             return
@@ -161,7 +160,7 @@ class SnapshotProtocol(HttpToolsProtocol):
         super().connection_made(self._joined)  # type: ignore[arg-type]  # all of a transport that uvicorn uses
         self._host = peer_host(transport)
         self._usage.open(self._host)
-        self._place = _place(transport)
+        self._place = _place(transport, self._host)
         self._answered_at = self.loop.time()
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
@@ -298,6 +297,6 @@ class SnapshotProtocol(HttpToolsProtocol):
             super().timeout_keep_alive_handler()
 
 
-def _place(transport: asyncio.Transport) -> tuple[Any, bool]:
+def _place(transport: asyncio.Transport, host: str) -> tuple[Any, bool]:
     """Tell what of a connection decides an answer: the listener, and whether the peer is loopback."""
-    return transport.get_extra_info("sockname")[:2], is_loopback(peer_host(transport))
+    return transport.get_extra_info("sockname")[:2], is_loopback(host)

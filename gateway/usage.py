@@ -35,28 +35,28 @@ class Usage:
     sockets: int = 0
     answers: int = 0
     refusals: Counter[str] = field(default_factory=Counter)
-    _sockets_of: Counter[str] = field(default_factory=Counter)
+    _sockets_of: dict[str, int] = field(default_factory=dict)
     _allowances: OrderedDict[str, tuple[float, float]] = field(default_factory=OrderedDict)
 
-    def open(self, host: str) -> None:
-        """Count a socket; every one that is counted must be closed."""
+    def open(self, host: str) -> int:
+        """Count a socket, which must be closed; tell by how many the limits are now passed by its client, or by all."""
+        client, limits = _client(host), self.limits
         self.sockets += 1
-        self._sockets_of[_client(host)] += 1
+        of_client = self._sockets_of[client] = self._sockets_of.get(client, 0) + 1
+        excess = self.sockets - limits.sockets
+        if not limits.sockets_per_client or (self.trusted and is_trusted(host, self.trusted)):
+            return excess
+        return max(excess, of_client - limits.sockets_per_client)
 
     def close(self, host: str) -> None:
         """Forget a socket."""
         client = _client(host)
         self.sockets -= 1
-        self._sockets_of[client] -= 1
-        if not self._sockets_of[client]:
+        left = self._sockets_of[client] - 1
+        if left:
+            self._sockets_of[client] = left
+        else:
             del self._sockets_of[client]
-
-    def excess(self, host: str) -> int:
-        """Tell by how many sockets the limits are passed by this client, or by all together."""
-        of_all = self.sockets - self.limits.sockets
-        if not self.limits.sockets_per_client or is_trusted(host, self.trusted):
-            return of_all
-        return max(of_all, self._sockets_of[_client(host)] - self.limits.sockets_per_client)
 
     def too_many_sockets(self) -> HTTPException:
         """Return what a socket beyond the limits is told."""
