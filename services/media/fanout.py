@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 
 from services.media import packetize
 from services.media.line import HALF, Frame, Lane, Line
@@ -12,7 +12,7 @@ from services.media.unit import CLOCK_RATES, Kind, Unit
 LONGEST_REPLAY_SECONDS = 0.4
 _MOST_GOP_PACKETS = 4096
 _MOST_BACKLOG = 128
-_LANES_PER_SLICE = 100
+_SLICE_SECONDS = 0.005
 _LARGEST_DELAY_CHANGE_SECONDS, _DELAY_GROWTH_SECONDS = 1.0, 0.00002
 _LONGEST_OBEDIENCE_SECONDS = 0.7
 _SECONDS_BETWEEN_JOIN_KEYS, _SECONDS_BETWEEN_LOSS_KEYS = 0.2, 1.0
@@ -111,6 +111,7 @@ class Hub:
     def leave(self, kind: Kind, lane: Lane) -> None:
         """Stop sending a track to a viewer, and forget what it could take."""
         self.lines[kind].lanes.remove(lane)
+        lane.left = True
         if self._estimates.pop(id(lane), None) is not None:
             self._on_estimate(self.least_estimate())
 
@@ -175,9 +176,7 @@ class Hub:
             self._remember(unit, frame, now)
         if not unit.key and not all(lane.live for lane in line.lanes):
             self.want_key(_SECONDS_BETWEEN_JOIN_KEYS)  # again: what was asked for may be lost, or not obeyed
-        for place, lane in enumerate(tuple(line.lanes)):
-            if place % _LANES_PER_SLICE == _LANES_PER_SLICE - 1:
-                await asyncio.sleep(0)  # control packets and calls stay prompt
+        async for lane in _in_slices(line.lanes):
             if not lane.live:
                 if not unit.key:
                     continue
@@ -233,7 +232,16 @@ class Hub:
         while True:
             await asyncio.sleep(1.0)
             for line in self.lines.values():
-                for place, lane in enumerate(tuple(line.lanes)):
-                    if place % _LANES_PER_SLICE == _LANES_PER_SLICE - 1:
-                        await asyncio.sleep(0)
+                async for lane in _in_slices(line.lanes):
                     line.report(lane, time.monotonic(), time.time())
+
+
+async def _in_slices(lanes: list[Lane]) -> AsyncIterator[Lane]:
+    """Yield the lanes there are now, without those that leave meanwhile; control packets and calls stay prompt."""
+    ends = time.monotonic() + _SLICE_SECONDS
+    for lane in tuple(lanes):
+        if time.monotonic() > ends:
+            await asyncio.sleep(0)
+            ends = time.monotonic() + _SLICE_SECONDS
+        if not lane.left:
+            yield lane

@@ -35,6 +35,7 @@ class Lane:
     payload_type: int
     rtx_payload_type: int | None
     live: bool = False
+    left: bool = False
     shift: int = 0
     packets: int = 0
     octets: int = 0

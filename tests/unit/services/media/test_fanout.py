@@ -1,5 +1,7 @@
 import asyncio
+import itertools
 import struct
+import time
 
 import pytest
 
@@ -360,3 +362,50 @@ async def test_a_source_that_makes_no_key_frames_when_asked_is_replayed_until_it
     await world.send(picture(4, key=True, sets=True), picture(5))  # now it does
     hub._gop_started -= 1.0
     assert world.viewer().wire.packets == []
+
+
+class Slow(Recorder):
+    """A wire that takes a millisecond for each picture."""
+
+    def send(self, template):
+        time.sleep(0.001)
+        super().send(template)
+
+
+async def test_one_picture_for_many_viewers_leaves_the_loop_free_every_few_milliseconds(world):
+    lanes = [world.viewer() for _ in range(60)]
+    for lane in lanes:
+        lane.wire = Slow()
+    served = []
+
+    async def look():
+        while not lanes[-1].wire.packets:
+            served.append(sum(bool(lane.wire.packets) for lane in lanes))
+            await asyncio.sleep(0)
+        served.append(len(lanes))
+
+    looking = asyncio.create_task(look())
+    await world.send(picture(0, key=True, sets=True))
+    await looking
+    assert (
+        max(after - before for before, after in itertools.pairwise(served)) <= 6
+    )  # 5 ms and the one that exceeds them
+    assert all(lane.wire.packets for lane in lanes)
+
+
+async def test_who_leaves_in_the_middle_of_a_picture_is_not_sent_it(world):
+    first, *others, last = [world.viewer() for _ in range(20)]
+    for lane in (first, *others):
+        lane.wire = Slow()
+
+    async def leave():
+        while not first.wire.packets:
+            await asyncio.sleep(0)
+        world.hub.leave("video", last)
+
+    leaving = asyncio.create_task(leave())
+    await world.send(picture(0, key=True, sets=True), picture(1))
+    await leaving
+    while len(others[-1].wire.timestamps()) < 2:  # with the second picture the first is done
+        await asyncio.sleep(0)
+    assert not last.wire.packets
