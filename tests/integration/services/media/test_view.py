@@ -10,7 +10,7 @@ from aiortc import RTCSessionDescription
 
 from gen.media.v1 import media_pb2
 from services.media.offer import UnusableOffer, parse
-from tests.integration.services.media.leaks import descriptors, new_tasks
+from tests.integration.services.media.leaks import descriptors, new_tasks, own_threads
 
 
 @pytest.mark.parametrize("fan_out", ["auto", "plain", "stock"])
@@ -246,7 +246,7 @@ async def test_connecting_and_closing_at_any_moment_leaves_no_task_and_no_descri
         await until(lambda: server.sessions().active == 1)
         await server.parts.peers.listed()[0].close()
         gc.collect()
-        tasks, open_files = asyncio.all_tasks(), descriptors()
+        tasks, open_files, threads = asyncio.all_tasks(), descriptors(), own_threads()
         for number in range(24):
             viewer = player(server)
             await viewer.play()
@@ -255,6 +255,7 @@ async def test_connecting_and_closing_at_any_moment_leaves_no_task_and_no_descri
             await viewer.close()
         await until(lambda: not new_tasks(tasks))
         await until(lambda: descriptors() <= open_files)
+        await until(lambda: own_threads() <= threads)
         assert server.sessions().active == 0
         assert server.sessions().total == 25
         hub = server.parts.streams.hub("live")
