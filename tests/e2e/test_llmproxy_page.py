@@ -50,18 +50,18 @@ async def browsing(system, path="/ui", **options):
 async def test_a_question_is_answered_while_one_looks_and_is_in_the_numbers_at_once(system):
     async with browsing(system) as page:
         local = page.locator(".provider[data-provider=local]")
-        await expect(local.locator(".how")).to_have_text(re.compile("healthy|getting ready"))
+        await expect(local.locator(".how")).to_have_text(re.compile("healthy|getting ready"), timeout=PATIENCE_MS)
         await page.get_by_label("Prompt").fill("Say hello to everybody.")
         await page.keyboard.press("Control+Enter")
         await expect(page.locator("#answer")).to_have_text(re.compile(r"\w"), timeout=ANSWER_MS)
         await expect(page.locator("#told")).to_contain_text("tokens in", timeout=ANSWER_MS)
-        await expect(page.locator("#told")).to_contain_text("local, smollm2-135m-instruct")
-        await expect(local.locator(".how")).to_have_text("healthy")
+        await expect(page.locator("#told")).to_contain_text("local, smollm2-135m-instruct", timeout=PATIENCE_MS)
+        await expect(local.locator(".how")).to_have_text("healthy", timeout=PATIENCE_MS)
         chart = page.get_by_role("img", name=re.compile("^Last hour, by minute: answered at most"))
-        await expect(chart.locator(".bar-good").first).to_be_visible()
+        await expect(chart.locator(".bar-good").first).to_be_visible(timeout=PATIENCE_MS)
         await page.reload()
         row = page.locator("#usage tbody tr").filter(has_text="local, smollm2-135m-instruct")
-        await expect(row).to_have_count(1)
+        await expect(row).to_have_count(1, timeout=PATIENCE_MS)
 
 
 async def test_what_a_provider_refuses_is_said_and_the_box_can_be_used_again(system):
