@@ -47,11 +47,12 @@ class Batched(Generic[Item, Outcome]):
         waiting = [answer for _, answer in gathered]
         try:
             outcomes = await self._send([request for request, _ in gathered], timeout, metadata)
+            answered = list(zip(waiting, outcomes, strict=True))  # too few would leave somebody waiting for ever
         except Exception as error:  # noqa: BLE001  each who waits gets it
             for answer in waiting:
                 if not answer.done():  # who left does not take the others along
                     answer.set_exception(error)
             return
-        for answer, outcome in zip(waiting, outcomes, strict=True):
+        for answer, outcome in answered:
             if not answer.done():
                 answer.set_result(outcome)

@@ -82,3 +82,13 @@ async def test_who_leaves_does_not_take_the_others_along(batched, line):
     line.may_answer.set()
     assert await staying == 20
     assert leaving.cancelled()
+
+
+async def test_too_few_outcomes_fail_everyone_and_leave_nobody_waiting():
+    async def send(items, timeout, metadata):  # noqa: ASYNC109  as grpc's own methods
+        return items[1:]
+
+    batched = Batched(send, limit=4)
+    async with asyncio.timeout(5):
+        outcomes = await asyncio.gather(call(batched, 1), call(batched, 2), return_exceptions=True)
+    assert [type(one) for one in outcomes] == [ValueError, ValueError]
